@@ -1,0 +1,1 @@
+"""Measuring: clocks, sampling, rounds, worker processes, environment."""

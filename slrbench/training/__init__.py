@@ -1,0 +1,1 @@
+"""Training, distillation, verification and checkpoints."""
