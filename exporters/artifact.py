@@ -1,0 +1,238 @@
+"""Artifacts: exported files, what is needed to load or to refuse them, and the manifest that lists them.
+
+Loads no runtime. Files are written whole or not at all: a temporary file beside the target, then a rename.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+MANIFEST_NAME = "manifest.json"
+SCHEMA_VERSION = 1
+
+Format = Literal["torchscript", "onnx", "openvino"]
+InputKind = Literal["float32", "uint8"]
+
+
+class ExporterError(Exception):
+    """An export, a manifest or an artifact that cannot be used; ``hint`` says what to do."""
+
+    def __init__(self, message: str, *, hint: str | None = None, bad_input: bool = False) -> None:
+        """Keep message and hint; ``bad_input`` tells a file that a person gave from a failed export."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.bad_input = bad_input
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TensorSpec(_Record):
+    """Name, dtype and shape of an input or output; a string in the shape names a dynamic axis."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+class ArtifactFile(_Record):
+    """One file of an artifact, relative to the manifest's folder."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+class Artifact(_Record):
+    """One exported network."""
+
+    format: Format
+    precision: Literal["fp32", "tf32", "fp16", "bf16", "int8"] = "fp32"
+    input_kind: InputKind = "float32"
+    files: tuple[ArtifactFile, ...] = Field(description="the file that is opened comes first")
+    sha256: str = Field(description="of the first file; of all files' hashes, joined, where there are several")
+    built_from_sha256: str = Field(description="of the checkpoint's weights file")
+    size_bytes: int = Field(description="of all files")
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    built_with: dict[str, Any] = Field(description="versions, opset, exporter, options")
+
+    @property
+    def path(self) -> str:
+        """Name of the file that a runtime opens, relative to the manifest's folder."""
+        return self.files[0].name
+
+    @property
+    def label(self) -> str:
+        """Short name for tables: ``onnx`` or ``onnx-uint8``."""
+        return self.format if self.input_kind == "float32" else f"{self.format}-{self.input_kind}"
+
+
+class ParityCaseResult(_Record):
+    """One input, compared. Errors are of log-probabilities (natural log)."""
+
+    name: str
+    batch: int
+    frames: int
+    source: Literal["clips", "noise"]
+    max_abs_error: float
+    p99_abs_error: float
+    mean_abs_error: float
+    max_abs_logsumexp: float
+    non_finite: int
+    kl: float = Field(description="mean over output steps of KL(reference || candidate), nats")
+    argmax_agreement_clear: float = Field(description="share of steps, where the reference's margin is clear")
+    argmax_agreement_close: float | None = Field(description="share of steps, where the margin is close; null: none")
+    decoded_differences: int
+    passed: bool
+    why: str = ""
+
+
+class InvarianceResult(_Record):
+    """One invariance of the artifact itself: batch rows, identical rows, repetition."""
+
+    name: str
+    max_abs_error: float
+    tolerance: float
+    passed: bool
+    why: str = ""
+
+
+class ParityVerdict(_Record):
+    """Whether an artifact computes what the checkpoint computes, with the evidence."""
+
+    artifact_sha256: str
+    reference: str
+    backend: str
+    tolerance_atol: float
+    tolerance_rtol: float
+    cases: tuple[ParityCaseResult, ...]
+    invariances: tuple[InvarianceResult, ...]
+    needed_atol: float | None = Field(description="smallest atol with which every case passes; null: none does")
+    passed: bool
+    reasons: tuple[str, ...] = ()
+
+
+class ManifestEntry(_Record):
+    """An artifact and its verdict; no verdict means that parity was not run."""
+
+    artifact: Artifact
+    parity: ParityVerdict | None = None
+
+    @property
+    def parity_word(self) -> Literal["passed", "failed", "not run"]:
+        """The verdict in a word, as reports show it."""
+        if self.parity is None or self.parity.artifact_sha256 != self.artifact.sha256:
+            return "not run"
+        return "passed" if self.parity.passed else "failed"
+
+
+class Manifest(_Record):
+    """Every artifact of one checkpoint."""
+
+    schema_version: int = SCHEMA_VERSION
+    model_id: str
+    entries: tuple[ManifestEntry, ...] = ()
+
+    def find(self, format: str, precision: str = "fp32", input_kind: str = "float32") -> ManifestEntry | None:
+        """The entry of that format, precision and input, or None."""
+        for entry in self.entries:
+            a = entry.artifact
+            if (a.format, a.precision, a.input_kind) == (format, precision, input_kind):
+                return entry
+        return None
+
+    def with_entry(self, new: ManifestEntry) -> "Manifest":
+        """A manifest in which ``new`` stands in place of the entry of the same format, precision and input."""
+        a = new.artifact
+        key = (a.format, a.precision, a.input_kind)
+        kept = [e for e in self.entries if (e.artifact.format, e.artifact.precision, e.artifact.input_kind) != key]
+        return self.model_copy(update={"entries": (*kept, new)})
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it to ``path`` at the end, or remove it after an error.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full; ``path`` is then as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write UTF-8 text whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a model's folder; None where there is none.
+
+    Raises:
+        ExporterError: the file is not a manifest, or of a newer schema.
+    """
+    path = folder / MANIFEST_NAME
+    if not path.exists():
+        return None
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        found = document.get("schema_version") if isinstance(document, dict) else None
+        if found != SCHEMA_VERSION:
+            raise ExporterError(
+                f"{path} has schema_version {found!r}, expected {SCHEMA_VERSION}",
+                hint="export the model again with this version of slrbench",
+                bad_input=True,
+            )
+        return Manifest.model_validate(document)
+    except (ValueError, ValidationError) as error:
+        raise ExporterError(
+            f"{path} is not a manifest: {error}", hint="export the model again", bad_input=True
+        ) from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Path:
+    """Write ``manifest.json`` atomically; returns its path."""
+    path = folder / MANIFEST_NAME
+    write_text_atomically(path, manifest.model_dump_json(indent=2) + "\n")
+    return path
+
+
+def describe_files(folder: Path, names: list[str]) -> tuple[tuple[ArtifactFile, ...], str, int]:
+    """Files with hashes, the artifact's hash and its size in bytes; the file that is opened comes first."""
+    files = tuple(
+        ArtifactFile(name=n, sha256=sha256_file(folder / n), size_bytes=(folder / n).stat().st_size) for n in names
+    )
+    joined = hashlib.sha256("".join(f.sha256 for f in files).encode()).hexdigest()
+    return files, files[0].sha256 if len(files) == 1 else joined, sum(f.size_bytes for f in files)
