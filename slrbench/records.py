@@ -22,6 +22,15 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class CheckResult(Record):
+    """One line of ``slrbench verify``."""
+
+    name: str
+    passed: bool
+    figure: str = Field(description="the figure that the check looked at, for people, with its unit")
+    hint: str | None = Field(default=None, description="what to do, where it failed")
+
+
 class Candidate(Record):
     """One thing to measure: a file, on a runtime, at a shape. Everything unlike stays apart by this key."""
 

@@ -1,0 +1,1 @@
+"""The only package that joins training, exporters, runners, measuring and reporting."""
