@@ -31,3 +31,8 @@ class ModelSpec(BaseModel):
     variant: Literal["small", "large"] = "small"
     width_mult: float = Field(default=1.0, gt=0.0, description="channel multiplier of MobileNetV3")
     conv_channels: int = Field(default=512, ge=1, description="channels of the temporal convolutions")
+
+    @property
+    def stride(self) -> int:
+        """Frames of one output step: T' = ceil(T/stride). The student's is always 4."""
+        return self.temporal_stride if self.architecture == "teacher" else 4
