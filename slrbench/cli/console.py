@@ -1,0 +1,194 @@
+"""What people and other programs see: results on stdout, everything else on stderr.
+
+The only module that prints. Colours appear on a terminal only (``NO_COLOR`` switches them off), and a stream that
+cannot encode a character gets a plain one in its place, so that a check mark never ends a command.
+"""
+
+import codecs
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+if TYPE_CHECKING:
+    import rich.progress
+
+_PLAIN = {
+    "✓": "+", "✗": "x", "→": "->", "←": "<-", "×": "x", "·": "-", "…": "...", "–": "-", "—": "-", "−": "-",
+    "±": "+/-", "≤": "<=", "≥": ">=", "µ": "u", "α": "alpha", "λ": "lambda", "τ": "tau", "’": "'",
+}  # fmt: skip
+
+verbose = False
+"""Whether ``-v`` was given: tracebacks are shown."""
+
+
+def _replace_with_plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(c, "?") for c in error.object[error.start : error.end]), error.end
+
+
+def prepare_streams() -> None:
+    """Make stdout and stderr take every character, whatever their encoding."""
+    codecs.register_error("slrbench-plain", _replace_with_plain)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)  # a replaced stream may not have it
+        if reconfigure is not None:
+            reconfigure(errors="slrbench-plain")
+
+
+def set_verbose(value: bool) -> None:
+    """Remember ``-v``; only ever switches it on, since the option may stand before or after the command."""
+    global verbose
+    verbose = verbose or value
+
+
+def _coloured(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _style(text: str, code: str, stream: TextIO) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if _coloured(stream) else text
+
+
+def result(text: str) -> None:
+    """Print a part of the command's result to stdout."""
+    print(text, file=sys.stdout)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document to stdout; pydantic records are taken as they are, in ISO and UTF-8.
+
+    Raises:
+        ValueError: a figure is NaN or infinite, which JSON cannot say.
+    """
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_jsonable), file=sys.stdout)
+
+
+def _jsonable(value: Any) -> Any:
+    dump = getattr(value, "model_dump", None)
+    if dump is not None:
+        return dump(mode="json")
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    item = getattr(value, "item", None)  # NumPy's scalars
+    if item is not None:
+        return item()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def table(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:
+    """The rows as a table for the screen; a number is right-aligned, ``None`` is a dash."""
+    from tabulate import tabulate
+
+    shown = [["–" if cell is None else cell for cell in row] for row in rows]
+    return tabulate(shown, headers=list(headers), tablefmt="simple")
+
+
+def info(text: str) -> None:
+    """Print a line of progress or advice to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def warning(text: str) -> None:
+    """Print a warning to stderr."""
+    print(f"{_style('warning:', '33', sys.stderr)} {text}", file=sys.stderr, flush=True)
+
+
+def error(message: str, hint: str | None = None) -> None:
+    """Print an error, and under it what to do next, to stderr."""
+    print(f"{_style('error:', '1;31', sys.stderr)} {message}", file=sys.stderr, flush=True)
+    for line in (hint or "").splitlines():
+        print(f"  {_style('hint:', '36', sys.stderr)} {line}", file=sys.stderr, flush=True)
+
+
+def wrote(paths: Iterable[str | os.PathLike[str]], *, next_command: str | None = None) -> None:
+    """Say on stderr which files the command wrote, and the next useful command."""
+    for path in paths:
+        info(f"wrote {os.fspath(path)}")
+    if next_command is not None:
+        info(f"next: {next_command}")
+
+
+class Progress:
+    """Progress on stderr: one bar on a terminal, elsewhere a line per step and per further tenth of a step.
+
+    A callable, so that the layers below need nothing but ``Callable[[str, int, int], None]`` (or ``Callable[[str],
+    None]``) in their signatures::
+
+        with Progress() as progress:
+            progress("exporting student")            # a step of unknown length
+            progress("training teacher", 30, 200)    # 30 of 200 done; the same text is the same step
+            progress.line("WARNING gradients explode")
+    """
+
+    def __init__(self) -> None:
+        """Print nothing yet."""
+        self._bar: rich.progress.Progress | None = None
+        self._task: rich.progress.TaskID | None = None
+        self._step = ""
+        self._tenth = -1
+
+    def __enter__(self) -> Self:
+        """Start the bar, on a terminal."""
+        if _coloured(sys.stderr):
+            self._bar = _rich_progress()
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the bar; what it last showed stays."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __call__(self, text: str, done: int | None = None, total: int | None = None) -> None:
+        """Show that ``text`` is being done; ``done`` of ``total`` where the step's length is known."""
+        if self._bar is not None:
+            self._show_bar(self._bar, text, done, total)
+        else:
+            self._print_line(text, done, total)
+        self._step = text
+
+    def line(self, text: str) -> None:
+        """Print one line that stays, above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            info(text)
+
+    def _show_bar(self, bar: "rich.progress.Progress", text: str, done: int | None, total: int | None) -> None:
+        if self._task is None or text != self._step:
+            if self._task is not None and bar.tasks[-1].total is None:
+                bar.update(self._task, total=1, completed=1)
+            self._task = bar.add_task(text, total=total, completed=done or 0)
+        else:
+            bar.update(self._task, total=total, completed=done)
+
+    def _print_line(self, text: str, done: int | None, total: int | None) -> None:
+        tenth = 10 * done // total if done is not None and total else -1
+        if text == self._step and tenth <= self._tenth:
+            return
+        self._tenth = tenth
+        info(text if tenth < 0 else f"{text} [{done}/{total}]")
+
+
+def _rich_progress() -> "rich.progress.Progress":
+    import rich.progress
+    from rich.console import Console
+
+    return rich.progress.Progress(
+        rich.progress.SpinnerColumn(),
+        rich.progress.TextColumn("{task.description}", markup=False),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TimeElapsedColumn(),
+        rich.progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

@@ -1,0 +1,29 @@
+"""Shared by all tests: the golden files' option, and the repository's root."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write golden files anew instead of comparing")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder that holds pyproject.toml."""
+    return Path(__file__).parent.parent
+
+
+@pytest.fixture
+def check_golden(request: pytest.FixtureRequest) -> Callable[[str, Path], None]:
+    """Compare a text with a golden file, or write it there under ``--update-golden``."""
+    update = bool(request.config.getoption("--update-golden"))
+
+    def check(text: str, golden: Path) -> None:
+        if update:
+            golden.write_text(text, encoding="utf-8")
+        assert text == golden.read_text(encoding="utf-8"), f"differs from {golden}; look, then --update-golden"
+
+    return check
