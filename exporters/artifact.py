@@ -78,21 +78,33 @@ class Artifact(_Record):
 
 
 class ParityCaseResult(_Record):
-    """One input, compared. Errors are of log-probabilities (natural log)."""
+    """One input, compared. Errors are of log-probabilities (natural log).
+
+    Figures are over finite values, and null where there was nothing to compare: the artifact raised, gave another
+    shape than the reference, or gave no finite value. ``why`` says which.
+    """
 
     name: str
     batch: int
     frames: int
     source: Literal["clips", "noise"]
-    max_abs_error: float
-    p99_abs_error: float
-    mean_abs_error: float
-    max_abs_logsumexp: float
+    max_abs_error: float | None
+    p99_abs_error: float | None
+    mean_abs_error: float | None
+    max_abs_logsumexp: float | None
     non_finite: int
-    kl: float = Field(description="mean over output steps of KL(reference || candidate), nats")
-    argmax_agreement_clear: float = Field(description="share of steps, where the reference's margin is clear")
+    kl: float | None = Field(description="mean over output steps of KL(reference || candidate), nats")
+    argmax_agreement_clear: float | None = Field(
+        description="share of steps, where the reference's margin is clear; null: none"
+    )
     argmax_agreement_close: float | None = Field(description="share of steps, where the margin is close; null: none")
-    decoded_differences: int
+    decoded_differences: int | None = Field(description="clips whose greedy decoding is not the reference's")
+    decoded_differences_close: int | None = Field(
+        default=None, description="of these, the ones whose steps differ only where the reference's margin is close"
+    )
+    needed_atol: float | None = Field(
+        default=None, description="smallest atol with which this case passes; null: none does"
+    )
     passed: bool
     why: str = ""
 
@@ -101,7 +113,7 @@ class InvarianceResult(_Record):
     """One invariance of the artifact itself: batch rows, identical rows, repetition."""
 
     name: str
-    max_abs_error: float
+    max_abs_error: float | None = Field(description="null: the artifact raised, or the outputs cannot be compared")
     tolerance: float
     passed: bool
     why: str = ""
@@ -118,8 +130,18 @@ class ParityVerdict(_Record):
     cases: tuple[ParityCaseResult, ...]
     invariances: tuple[InvarianceResult, ...]
     needed_atol: float | None = Field(description="smallest atol with which every case passes; null: none does")
+    logsumexp_tolerance: float | None = None
+    clear_margin: float | None = Field(
+        default=None, description="margin of the reference's two best classes from which on a step is clear, nats"
+    )
     passed: bool
     reasons: tuple[str, ...] = ()
+
+    @property
+    def max_abs_error(self) -> float | None:
+        """Largest error of any case; None where no case could be compared."""
+        errors = [case.max_abs_error for case in self.cases if case.max_abs_error is not None]
+        return max(errors, default=None)
 
 
 class ManifestEntry(_Record):
