@@ -1,7 +1,7 @@
 """Saving and loading checkpoints: safetensors weights and their card, in one folder.
 
 A folder holds ``checkpoint.safetensors``, ``checkpoint.json`` (with the weights' SHA-256) and ``CARD.md``. All three
-are written in full under temporary names first and renamed at the end: weights, card, text, in that order. A kill before
+are written in full under temporary names first, then renamed: weights, card, text, in that order. A kill before
 the first rename leaves what was there; a kill between the first two leaves weights that the card's hash refuses; and
 none leaves a folder that loads as something else.
 """
