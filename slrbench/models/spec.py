@@ -24,12 +24,14 @@ class ModelSpec(BaseModel):
     lstm_hidden: int = Field(default=512, ge=1, description="hidden units per direction")
     lstm_layers: int = Field(default=2, ge=1)
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
+    batch_norm_momentum: float = Field(default=0.1, gt=0.0, le=1.0, description="of every batch normalisation")
     # teacher: Inflated 3-D Inception-v1
     width: float = Field(default=1.0, gt=0.0, description="channel multiplier of the I3D backbone")
     temporal_stride: Literal[4, 8] = 4
     # student: MobileNetV3 per frame, temporal convolutions
     variant: Literal["small", "large"] = "small"
     width_mult: float = Field(default=1.0, gt=0.0, description="channel multiplier of MobileNetV3")
+    stem_stride: Literal[1, 2] = Field(default=2, description="1 keeps twice the resolution, for frames under 96 px")
     conv_channels: int = Field(default=512, ge=1, description="channels of the temporal convolutions")
 
     @property
