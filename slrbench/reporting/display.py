@@ -1,0 +1,53 @@
+"""How figures look to people: ms, MB and percent. The only place where seconds, bytes and shares are converted."""
+
+from slrbench.records import SummaryRow
+
+MISSING = "–"
+"""Stands for a figure that is not known."""
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Milliseconds with the digits that can matter: ``0.123``, ``8.21``, ``82.1``, ``821``."""
+    if seconds is None:
+        return MISSING
+    value = seconds * 1e3
+    return f"{value:.{_decimals(value)}f}"
+
+
+def megabytes(count: int | None) -> str:
+    """MB of 1,000,000 bytes: ``0.123``, ``8.21``, ``82.1``, ``821``."""
+    if count is None:
+        return MISSING
+    value = count / 1e6
+    return f"{value:.{_decimals(value)}f}"
+
+
+def percent(share: float | str | None) -> str:
+    """A share as percent with two decimals, without the sign; words are left as they are."""
+    if share is None:
+        return MISSING
+    return share if isinstance(share, str) else f"{100 * share:.2f}"
+
+
+def number(value: float | None, scale: float = 1.0) -> str:
+    """``value / scale`` with the digits that can matter."""
+    if value is None:
+        return MISSING
+    return f"{value / scale:.{_decimals(value / scale)}f}"
+
+
+def backend_name(row: SummaryRow) -> str:
+    """The backend; with the input's kind where that is not float32."""
+    return row.backend if row.input_kind == "float32" else f"{row.backend} ({row.input_kind})"
+
+
+def row_name(row: SummaryRow) -> str:
+    """The row in a sentence: ``student on onnx (fp32, cpu)``."""
+    return f"{row.model} on {backend_name(row)} ({row.precision}, {row.device})"
+
+
+def _decimals(value: float) -> int:
+    for decimals, below in ((3, 1.0), (2, 10.0), (1, 100.0)):
+        if abs(value) < below:
+            return decimals
+    return 0
