@@ -79,6 +79,7 @@ class Measurement(Record):
     compute_s: tuple[float, ...] = Field(description="run + synchronize, in order")
     end_to_end_s: tuple[float, ...] = Field(description="stage + run + synchronize + fetch, the same calls")
     round_of: tuple[int, ...] = Field(description="round in which each sample was taken")
+    process_of: tuple[int, ...] = Field(default=(), description="which of the candidate's processes took each sample")
     warmup_s: tuple[float, ...] = ()
     warmup_steady: bool = False
     throughput_calls: int = Field(default=0, description="calls of the throughput pass")
@@ -214,6 +215,9 @@ class Report(Record):
         default_factory=dict, description="artifact sha256 to its parity verdict, as in the manifest"
     )
     skipped: tuple[Skipped, ...] = ()
+    measuring: dict[str, Any] = Field(
+        default_factory=dict, description="how it was measured: settings, seed, order of candidates in each round"
+    )
     summary: tuple[SummaryRow, ...] = ()
     decision: Decision | None = None
     tables: dict[str, list[dict[str, Any]]] = Field(

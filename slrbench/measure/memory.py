@@ -1,0 +1,34 @@
+"""Resident memory of this process, in bytes. Standard library only: workers import it before their runtime."""
+
+import sys
+from pathlib import Path
+
+
+def peak_rss_bytes() -> int | None:
+    """Most resident memory that this process has had since it was started; None where the system does not say.
+
+    On Linux this is VmHWM, and not getrusage's ru_maxrss: that one starts with the peak of the process that started
+    this one, so a small worker of a large parent would be given the parent's figure.
+    """
+    if sys.platform == "linux":
+        return _status_field("VmHWM")
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts in bytes, the BSDs in KiB
+
+
+def rss_bytes() -> int | None:
+    """Resident memory of this process now; None where the system does not say."""
+    return _status_field("VmRSS") if sys.platform == "linux" else None
+
+
+def _status_field(name: str) -> int | None:
+    """A line such as ``VmHWM:     12345 kB`` of /proc/self/status, in bytes (its kB are KiB)."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        key, _, rest = line.partition(":")
+        if key == name:
+            return int(rest.split()[0]) * 1024
+    return None

@@ -1,0 +1,122 @@
+"""The parent's side of a worker: start it, ask it, notice that it died or hangs, end it.
+
+The parent blocks on a queue that a blocked reader fills: nothing polls while a candidate is timed.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import slrbench
+from slrbench.errors import BadInputError, RunFailedError, SlrbenchError, UnavailableError
+
+_ERRORS: dict[str, type[SlrbenchError]] = {e.__name__: e for e in (BadInputError, UnavailableError, RunFailedError)}
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_CLOSE_LIMIT_S = 10.0
+
+
+class Worker:
+    """A worker process. It is in a session of its own, so Ctrl-C reaches the parent alone, which then ends it."""
+
+    def __init__(self, *, threads: int) -> None:
+        """Start the process; its thread pools are given their size before any library is loaded."""
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        environment = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads))
+        package_parent = str(Path(slrbench.__file__).parent.parent)
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
+        self._process = subprocess.Popen(
+            # -P: a file in the current folder, such as onnx.py, must not stand in for a library.
+            [sys.executable, "-P", "-m", "slrbench.measure.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env=environment,
+            start_new_session=True,
+        )
+        self._answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        """The worker itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the process."""
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._answers.put(line)
+        self._answers.put(None)
+
+    def ask(self, op: str, *, limit_s: float, **arguments: Any) -> dict[str, Any]:
+        """Send a command and wait for its answer, at most ``limit_s`` seconds.
+
+        Raises:
+            BadInputError: the worker was given a file that it cannot use.
+            UnavailableError: the backend is not available here.
+            RunFailedError: the worker failed, died, or did not answer in time (it is then ended).
+        """
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # it is gone: the reader has put its end into the queue
+            self._process.stdin.write(json.dumps({"op": op, **arguments}).encode() + b"\n")
+            self._process.stdin.flush()
+        try:
+            line = self._answers.get(timeout=limit_s)
+        except queue.Empty:
+            self.close(at_once=True)
+            raise RunFailedError(f"the worker hung: {op!r} gave no answer within {limit_s:g} s") from None
+        if line is None:
+            raise RunFailedError(self._how_it_died(op))
+        answer = json.loads(line)
+        if "error" in answer:
+            error = answer["error"]
+            raise _ERRORS.get(error["kind"], RunFailedError)(error["message"], hint=error["hint"])
+        result: dict[str, Any] = answer["ok"]
+        return result
+
+    def _how_it_died(self, op: str) -> str:
+        code = self._process.wait()
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        last = f": {lines[-1].strip()}" if lines else ""
+        if code >= 0:
+            return f"the worker ended with code {code} in {op!r}{last}"
+        name = signal.Signals(-code).name
+        why = " (the system does this when memory runs out)" if name == "SIGKILL" else ""
+        return f"the worker was killed by {name} in {op!r}{why}{last}"
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End the process: kindly, by the end of its stdin, and by force where that does not help or ``at_once``."""
+        if at_once:
+            self._process.kill()
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # it died with something unread in the pipe
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=_CLOSE_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._stderr.close()

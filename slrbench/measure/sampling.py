@@ -1,0 +1,150 @@
+"""Timing one runner: warm-up, latency samples, a throughput pass. Knows no runtime and no process.
+
+The clock stands outside the runner. Of every timed call both figures are taken: ``compute`` = run + synchronize,
+``end_to_end`` = stage + run + synchronize + fetch.
+"""
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from numpy.typing import NDArray
+
+from slrbench.measure.clock import Clock, seconds
+from slrbench.runners.protocol import Runner
+
+LEAST_CALLS = 3
+"""Calls of a round that are taken even where each is slower than the round may last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingRule:
+    """When warm-up is over and when a round has enough."""
+
+    min_calls: int = 30
+    """Calls of a round, at least."""
+    min_time_s: float = 1.0
+    """Seconds of a round, at least."""
+    max_time_s: float = 30.0
+    """A round stops here even with fewer calls than ``min_calls``."""
+    throughput_time_s: float = 1.0
+    """Seconds of back-to-back calls per round; 0 leaves the pass out."""
+    warmup_window: int = 5
+    """Warm-up has settled once the median of so many calls is close to that of as many before."""
+    warmup_tolerance: float = 0.05
+    """How close, relative."""
+    warmup_cap_s: float = 10.0
+    """Warm-up stops here, settled or not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmUp:
+    """End-to-end times of the warm-up calls, in order, and whether they had settled."""
+
+    samples_s: tuple[float, ...]
+    steady: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Times of the calls of one round, in order, and why it stopped."""
+
+    compute_s: tuple[float, ...]
+    end_to_end_s: tuple[float, ...]
+    stop_reason: str
+
+
+def timed_call(runner: Runner, video: NDArray[Any], clock: Clock) -> tuple[float, float]:
+    """One call; its compute and end-to-end time in seconds.
+
+    Staging is waited for before the compute part begins, so that a copy in flight is not counted as computing.
+    """
+    begin = clock()
+    staged = runner.stage(video)
+    runner.synchronize()
+    run = clock()
+    pending = runner.run(staged)
+    runner.synchronize()
+    ran = clock()
+    runner.fetch(pending)
+    end = clock()
+    return seconds(ran - run), seconds(end - begin)
+
+
+def warm_up(runner: Runner, inputs: Sequence[NDArray[Any]], clock: Clock, rule: SamplingRule) -> WarmUp:
+    """Call until every input was called and the median of the last calls has settled, or the cap is reached."""
+    begin = clock()
+    times: list[float] = []
+    window = rule.warmup_window
+    steady = False
+    while not steady or len(times) < len(inputs):
+        times.append(timed_call(runner, inputs[len(times) % len(inputs)], clock)[1])
+        steady = _has_settled(times, window, rule.warmup_tolerance)
+        if seconds(clock() - begin) >= rule.warmup_cap_s:
+            break
+    return WarmUp(samples_s=tuple(times), steady=steady)
+
+
+def _has_settled(times: Sequence[float], window: int, tolerance: float) -> bool:
+    if len(times) < 2 * window:
+        return False
+    before, last = median(times[-2 * window : -window]), median(times[-window:])
+    return abs(last - before) <= tolerance * before
+
+
+def take_samples(runner: Runner, inputs: Sequence[NDArray[Any]], clock: Clock, rule: SamplingRule) -> Samples:
+    """Time calls over the inputs in rotation, until there are enough of them and enough time has passed."""
+    compute: list[float] = []
+    end_to_end: list[float] = []
+    with _no_garbage_collection():
+        begin = clock()
+        while True:
+            one = timed_call(runner, inputs[len(compute) % len(inputs)], clock)
+            compute.append(one[0])
+            end_to_end.append(one[1])
+            elapsed = seconds(clock() - begin)
+            if len(compute) >= rule.min_calls and elapsed >= rule.min_time_s:
+                reason = "enough calls and time"
+                break
+            if len(compute) >= LEAST_CALLS and elapsed >= rule.max_time_s:
+                reason = f"the round's limit of {rule.max_time_s:g} s"
+                break
+    return Samples(compute_s=tuple(compute), end_to_end_s=tuple(end_to_end), stop_reason=reason)
+
+
+def throughput_pass(
+    runner: Runner, inputs: Sequence[NDArray[Any]], clock: Clock, rule: SamplingRule
+) -> tuple[int, float]:
+    """Call back to back for the stated time; calls made, and seconds from the first call's start to the last one's end.
+
+    Each call goes all the way, stage to fetch.
+    """
+    if rule.throughput_time_s <= 0:
+        return 0, 0.0
+    calls = 0
+    with _no_garbage_collection():
+        begin = clock()
+        while True:
+            pending = runner.run(runner.stage(inputs[calls % len(inputs)]))
+            runner.synchronize()
+            runner.fetch(pending)
+            calls += 1
+            elapsed = seconds(clock() - begin)
+            if elapsed >= rule.throughput_time_s:
+                return calls, elapsed
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Collect now, and not while timing."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

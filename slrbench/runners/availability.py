@@ -1,0 +1,178 @@
+"""Which backends and devices work here, why the others do not, and how to get them. Imports no runtime."""
+
+import ctypes
+import difflib
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from slrbench.errors import BadInputError, UnavailableError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Availability:
+    """Whether a backend can run on a device here."""
+
+    backend: str
+    device: str
+    available: bool
+    why_not: str | None = None
+    how_to_get: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class _Runtime:
+    module: str
+    packages: tuple[str, ...]  # any of these brings the module
+    what: str
+
+
+_RUNTIMES = {
+    "torch": _Runtime("torch", ("torch",), "PyTorch, eager: the reference"),
+    "torchscript": _Runtime("torch", ("torch",), "TorchScript on PyTorch"),
+    "onnx": _Runtime("onnxruntime", ("onnxruntime-gpu", "onnxruntime"), "ONNX on ONNX Runtime"),
+    "openvino": _Runtime("openvino", ("openvino",), "OpenVINO IR"),
+    "trt": _Runtime("tensorrt", ("tensorrt",), "TensorRT engine"),
+}
+
+BACKENDS = tuple(_RUNTIMES)
+"""The words that ``--backend`` takes."""
+
+CPU_BACKENDS = ("torch", "torchscript", "onnx", "openvino")
+"""Backends that run on the CPU."""
+
+
+def describe(backend: str) -> str:
+    """What a backend is, in a few words."""
+    return _RUNTIMES[backend].what
+
+
+def check_backend(backend: str) -> str:
+    """``backend`` itself.
+
+    Raises:
+        BadInputError: it is none of ``BACKENDS``.
+    """
+    if backend in _RUNTIMES:
+        return backend
+    near = difflib.get_close_matches(backend, BACKENDS, n=1, cutoff=0.5)
+    raise BadInputError(
+        f"unknown backend {backend!r}, expected one of {', '.join(BACKENDS)}",
+        hint=f"did you mean {near[0]!r}?" if near else "python -m slrbench doctor shows what is available",
+    )
+
+
+def check_device(device: str) -> str:
+    """``device`` itself: ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        BadInputError: it is none of them.
+    """
+    if re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        return device
+    raise BadInputError(f"unknown device {device!r}, expected cpu, cuda or cuda:N", hint="--device cpu")
+
+
+def availability(backend: str, device: str = "cpu") -> Availability:
+    """Whether ``backend`` can run on ``device`` here, as far as can be told without importing the runtime.
+
+    Raises:
+        BadInputError: the backend or the device is not a known word.
+    """
+    runtime = _RUNTIMES[check_backend(backend)]
+    on_gpu = check_device(device) != "cpu" or backend == "trt"
+    found = runtime_version(backend)
+    why_not, how_to_get = None, None
+    if on_gpu and cuda_device_count() == 0:
+        why_not = "no CUDA device is visible"
+        how_to_get = "run on a machine with an NVIDIA GPU and its driver"
+    elif on_gpu:
+        why_not = "this version of slrbench runs artifacts on the CPU only"
+        how_to_get = f"use --backend {','.join(CPU_BACKENDS)} --device cpu"
+    elif find_spec(runtime.module) is None:
+        why_not = f"the package {runtime.packages[0]} is not installed"
+        how_to_get = f"pip install {runtime.packages[0]}"
+    return Availability(
+        backend=backend,
+        device=device,
+        available=why_not is None,
+        why_not=why_not,
+        how_to_get=how_to_get,
+        version=found,
+    )
+
+
+def require(backend: str, device: str = "cpu") -> None:
+    """Return where ``backend`` can run on ``device`` here.
+
+    Raises:
+        BadInputError: the backend or the device is not a known word.
+        UnavailableError: it cannot run here; the hint is a command that can.
+    """
+    found = availability(backend, device)
+    if found.available:
+        return
+    where = "" if backend == "trt" or device == "cpu" else f" on device {device!r}"
+    raise UnavailableError(
+        f"backend {backend!r} cannot run here{where}: {found.why_not}", hint=_what_runs_here(backend, device)
+    )
+
+
+def _what_runs_here(backend: str, device: str) -> str:
+    doctor = "(python -m slrbench doctor shows what is available)"
+    if device != "cpu" and availability(backend, "cpu").available:
+        return f"python -m slrbench bench --backend {backend} --device cpu    {doctor}"
+    light = [b for b in ("onnx", "openvino") if availability(b).available]
+    others = light or [b for b in CPU_BACKENDS if availability(b).available]
+    return f"python -m slrbench bench --backend {','.join(others)}    {doctor}" if others else doctor
+
+
+def runtime_version(backend: str) -> str | None:
+    """Version of the backend's package, or None where it is not installed."""
+    for package in _RUNTIMES[backend].packages:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def try_import(backend: str, *, timeout_s: float = 120.0) -> str | None:
+    """Import the backend's module in a fresh process: None where that works, else the last line of the error.
+
+    An installed package may still fail to load (a library is missing, two packages overwrote each other).
+    """
+    module = _RUNTIMES[backend].module
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", f"import {module}"],
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"import {module} did not return within {timeout_s:.0f} s"
+    if done.returncode == 0:
+        return None
+    return (done.stderr.strip().splitlines() or [f"the process ended with code {done.returncode}"])[-1]
+
+
+@cache
+def cuda_device_count() -> int:
+    """How many CUDA devices the driver shows this process (``CUDA_VISIBLE_DEVICES`` counts); 0 without a driver."""
+    name = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(name)
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:  # 0 is CUDA_SUCCESS
+        return 0
+    return count.value

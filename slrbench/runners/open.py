@@ -1,0 +1,60 @@
+"""Open an artifact on its runtime. Only the runtime that is asked for is imported."""
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from slrbench.errors import BadInputError
+from slrbench.runners.availability import BACKENDS, Availability, availability, require
+from slrbench.runners.protocol import Runner
+
+__all__ = ["BACKENDS", "Availability", "availability", "import_backend", "open_runner"]
+
+_MODULES = {
+    "torch": ("slrbench.runners.torch_", "open_checkpoint"),
+    "torchscript": ("slrbench.runners.torchscript", "open_torchscript"),
+    "onnx": ("slrbench.runners.onnxruntime_", "OnnxRunner"),
+    "openvino": ("slrbench.runners.openvino_", "OpenVinoRunner"),
+}
+
+
+def import_backend(backend: str) -> ModuleType:
+    """Import the backend's runner and with it its runtime.
+
+    Raises:
+        BadInputError: the backend is not a known word.
+        UnavailableError: it is not available here.
+    """
+    require(backend)
+    return import_module(_MODULES[backend][0])
+
+
+def open_runner(
+    backend: str,
+    path: Path,
+    *,
+    device: str = "cpu",
+    threads: int,
+    input_kind: str = "float32",
+    expected_sha256: str | None = None,
+) -> Runner:
+    """Load an artifact on a runtime.
+
+    Args:
+        backend: one of ``BACKENDS``; ``torch`` opens a checkpoint folder, the others open their file.
+        path: the file or folder.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: threads inside an operator; operators run one after another.
+        input_kind: ``float32`` or ``uint8``, as the artifact was exported.
+        expected_sha256: the artifact's hash as its manifest has it; another file is refused.
+
+    Raises:
+        BadInputError: an argument is not a known word, or the file is missing, damaged or another one.
+        UnavailableError: the backend or the device is not available here.
+    """
+    require(backend, device)
+    if threads < 1:
+        raise BadInputError(f"threads is {threads}, expected at least 1", hint="--threads 1")
+    constructor = getattr(import_backend(backend), _MODULES[backend][1])
+    runner: Runner = constructor(path, threads=threads, input_kind=input_kind, expected_sha256=expected_sha256)
+    return runner

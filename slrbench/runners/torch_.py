@@ -1,0 +1,62 @@
+"""The torch runner: a checkpoint folder, run eagerly in fp32 on the CPU. What parity is measured against."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from slrbench.errors import BadInputError
+from slrbench.models.registry import load_weights
+from slrbench.models.spec import ModelSpec
+from slrbench.runners.inputs import check_input_kind
+from slrbench.runners.torch_module import ModuleRunner, set_threads
+
+CARD_NAME = "checkpoint.json"
+WEIGHTS_NAME = "checkpoint.safetensors"
+
+
+def open_checkpoint(
+    path: Path, *, threads: int, input_kind: str = "float32", expected_sha256: str | None = None
+) -> ModuleRunner:
+    """The network of a checkpoint folder (or of one of its two files), in evaluation mode.
+
+    Raises:
+        BadInputError: a file is missing or damaged, or the weights are not those of ``expected_sha256``, or of the
+            card where that is not given.
+    """
+    check_input_kind(input_kind)
+    folder = path if path.is_dir() else path.parent
+    if not path.exists() or (path.is_file() and path.name not in (CARD_NAME, WEIGHTS_NAME)):
+        raise BadInputError(
+            f"there is no checkpoint at {path}", hint=f"give a folder with {CARD_NAME} and {WEIGHTS_NAME}"
+        )
+    spec, sha256 = _read_spec(folder / CARD_NAME)
+    weights = folder / WEIGHTS_NAME
+    if not weights.is_file():
+        raise BadInputError(f"{folder} holds no {WEIGHTS_NAME}", hint="copy it from where the network was trained")
+    with weights.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    expected = expected_sha256 or sha256
+    if found != expected:
+        raise BadInputError(
+            f"{weights} is not the file that was checked: its SHA-256 is {found}, expected {expected}",
+            hint="it was altered or cut off: copy it again from where it was trained, or train again",
+        )
+    set_threads(threads)
+    model = load_weights(spec, weights).eval()
+    return ModuleRunner("torch", model, threads=threads, input_kind=input_kind, normalise_here=True)
+
+
+def _read_spec(card: Path) -> tuple[ModelSpec, str]:
+    """Dimensions and weights' hash; the rest of the card is not the runner's business."""
+    if not card.is_file():
+        raise BadInputError(f"{card.parent} holds no {CARD_NAME}", hint="give the folder of a checkpoint")
+    try:
+        document = json.loads(card.read_text(encoding="utf-8"))
+        return ModelSpec.model_validate(document["spec"]), str(document["weights_sha256"])
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInputError(
+            f"{card} is not a checkpoint card: {first}", hint="the file is damaged: copy it again, or train again"
+        ) from error
