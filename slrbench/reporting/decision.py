@@ -40,7 +40,7 @@ def decide(rows: Sequence[SummaryRow]) -> Decision:
             scope=DECISION_SCOPE,
             pareto=(),
             recommended=None,
-            reason="nothing can be recommended: no row has both a passed parity check and a measured WER",
+            reason="Nothing can be recommended: no row has both a passed parity check and a measured WER.",
             rejected=_rejections(rejected),
         )
     setting = _decision_setting(rows[i] for i in feasible)
@@ -153,20 +153,21 @@ def _reason(
     ]
     fastest = front[0]
     smallest = min(front, key=lambda i: (rows[i].size_bytes, rows[i].p50_s, i))
-    for words, i in (("faster", fastest), ("smaller", smallest)):
-        other = rows[i]
-        better = other.p50_s < row.p50_s if words == "faster" else other.size_bytes < row.size_bytes
-        if better and not (words == "smaller" and i == fastest):
-            sentences.append(_trade(row, other, words))
-    right = min(front, key=lambda i: (_wer(rows[i]), rows[i].p50_s, i))
-    if _wer(rows[right]) < _wer(row):
-        sentences.append(_trade(row, rows[right], "more accurate"))
+    most_accurate = min(front, key=lambda i: (_wer(rows[i]), rows[i].p50_s, i))
+    gains: dict[int, list[str]] = {}  # one sentence per file, though it may be better in two ways
+    if rows[fastest].p50_s < row.p50_s:
+        gains.setdefault(fastest, []).append("speed")
+    if rows[smallest].size_bytes < row.size_bytes:
+        gains.setdefault(smallest, []).append("size")
+    if _wer(rows[most_accurate]) < _wer(row):
+        gains.setdefault(most_accurate, []).append("accuracy")
+    sentences += [_trade(row, rows[i], " and ".join(words)) for i, words in gains.items()]
     return " ".join(sentences)
 
 
 def _trade(row: SummaryRow, other: SummaryRow, words: str) -> str:
     return (
-        f"If {words} matters more, {row_name(other)}: {milliseconds(other.p50_s)} ms "
+        f"If {words} matter{'' if ' and ' in words else 's'} more, {row_name(other)}: {milliseconds(other.p50_s)} ms "
         f"(x{other.p50_s / row.p50_s:.2f}), WER {percent(_wer(other))} % "
         f"({100 * (_wer(other) - _wer(row)):+.2f} points), {megabytes(other.size_bytes)} MB "
         f"(x{other.size_bytes / row.size_bytes:.2f})."

@@ -1,32 +1,22 @@
 """report.md: the decision first, then the tables behind it, for GitHub and for a terminal of 100 columns."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from tabulate import tabulate
-
 from slrbench.records import Decision, ErrorCounts, Measurement, Report, SummaryRow, TrainingFigures
-from slrbench.reporting.display import (
-    MISSING,
-    backend_name,
-    megabytes,
-    milliseconds,
-    number,
-    percent,
-    row_name,
-)
+from slrbench.reporting.display import MISSING, backend_name, megabytes, milliseconds, number, percent, row_name
+from slrbench.reporting.markdown import Cells, bullets, free_table, paragraphs, table, text
 from slrbench.reporting.statistics import MIN_SAMPLES, VIDEO_HZ
 
-_Cells = Sequence[Any]
 
-
+@dataclass(frozen=True)
 class _Line:
     """One line of the tables: a measured candidate, with its row of each scope."""
 
-    def __init__(self, rows: Sequence[SummaryRow]) -> None:
-        self.any = rows[0]
-        self.compute = next((row for row in rows if row.scope == "compute"), None)
-        self.end_to_end = next((row for row in rows if row.scope == "end_to_end"), None)
+    any: SummaryRow  # for what both scopes' rows share
+    compute: SummaryRow | None
+    end_to_end: SummaryRow | None
 
 
 def render_markdown(report: Report) -> str:
@@ -40,7 +30,7 @@ def render_markdown(report: Report) -> str:
         _section("Throughput, memory and size", _size(lines)),
         _section("Not measured", _skipped(report)),
         _section("Parity", _parity(report)),
-        *[_section(title, _free_table(rows)) for title, rows in report.tables.items()],
+        *[_section(title, free_table(rows)) for title, rows in report.tables.items()],
         _section("Environment", _environment(report)),
         _section("Warnings and notes", _notes(report)),
         _section("Decision", _decision(report)),
@@ -54,7 +44,7 @@ def headline(report: Report) -> str:
     if decision is None:
         return "Nothing was decided."
     if decision.recommended is None:
-        return f"{decision.reason[:1].upper()}{decision.reason[1:]}."
+        return decision.reason
     row = report.summary[decision.recommended]
     speed = "" if row.real_time_factor is None else f", {number(row.real_time_factor)} times real time"
     return (
@@ -67,29 +57,8 @@ def _clips(batch: int) -> str:
     return "a clip" if batch == 1 else f"{batch} clips"
 
 
-def _table(headers: Sequence[str], rows: Iterable[_Cells], *, left: int) -> str:
-    """A Markdown table; the first ``left`` columns are text, the rest figures, right-aligned."""
-    cells = [[_escape(cell) for cell in row] for row in rows]
-    align = ["left"] * left + ["right"] * (len(headers) - left)
-    return tabulate(cells, headers=list(headers), tablefmt="pipe", colalign=align, disable_numparse=True)
-
-
-def _escape(cell: Any) -> str:
-    if cell is None:
-        return MISSING
-    return " ".join(str(cell).replace("|", "\\|").split())
-
-
 def _section(title: str, body: str) -> str:
     return f"## {title}\n\n{body}" if body else ""
-
-
-def _paragraphs(*parts: str) -> str:
-    return "\n\n".join(part for part in parts if part)
-
-
-def _bullets(items: Iterable[str]) -> str:
-    return "\n".join(f"- {_escape(item)}" for item in items)
 
 
 def _lines(summary: Sequence[SummaryRow]) -> list[_Line]:
@@ -97,14 +66,21 @@ def _lines(summary: Sequence[SummaryRow]) -> list[_Line]:
     for row in summary:
         key = (row.artifact_sha256, row.model, row.backend, row.precision, row.device, row.threads, row.batch)
         groups.setdefault((*key, row.frames, row.height, row.width, row.input_kind), []).append(row)
-    return [_Line(rows) for rows in groups.values()]
+    return [
+        _Line(
+            any=rows[0],
+            compute=next((row for row in rows if row.scope == "compute"), None),
+            end_to_end=next((row for row in rows if row.scope == "end_to_end"), None),
+        )
+        for rows in groups.values()
+    ]
 
 
 def _head(report: Report) -> str:
     machine = f"{report.environment.cpu}, {report.environment.cpu_logical_cores} logical cores"
     command = f" Made by `{report.command}`." if report.command else ""
-    return _paragraphs(
-        f"# {_escape(report.title)}",
+    return paragraphs(
+        f"# {text(report.title)}",
         f"**{headline(report)}**",
         f"{report.created_at}, {machine}.{command}",
     )
@@ -116,7 +92,7 @@ def _head(report: Report) -> str:
 def _training(figures: Sequence[TrainingFigures]) -> str:
     if not figures:
         return ""
-    models = _table(
+    models = table(
         ["Model", "Role", "Checks", "Parameters (M)", "Training (min)", "WER when over-fitted (%)"],
         [
             (
@@ -131,7 +107,7 @@ def _training(figures: Sequence[TrainingFigures]) -> str:
         ],
         left=3,
     )
-    errors = _table(
+    errors = table(
         ["Model", "Data", "WER (%)", "Substitutions", "Deletions", "Insertions", "Words"],
         [row for f in figures for row in _error_rows(f)],
         left=2,
@@ -140,16 +116,16 @@ def _training(figures: Sequence[TrainingFigures]) -> str:
         "WER counts words as the corpus defines them (letters, for fingerspelling). Words of `test` were never seen in "
         "training; the control runs destroy what there is to read and must fail."
     )
-    return _paragraphs(models, errors, explanation)
+    return paragraphs(models, errors, explanation)
 
 
-def _error_rows(figures: TrainingFigures) -> list[_Cells]:
+def _error_rows(figures: TrainingFigures) -> list[Cells]:
     splits: list[tuple[str, ErrorCounts | None]] = [
         ("dev", figures.dev),
         ("test", figures.test),
         ("test-signers", figures.test_signers),
     ]
-    rows: list[_Cells] = [
+    rows: list[Cells] = [
         (figures.model, name, percent(c.wer), c.substitutions, c.deletions, c.insertions, c.reference_words)
         for name, c in splits
         if c is not None
@@ -165,7 +141,7 @@ def _error_rows(figures: TrainingFigures) -> list[_Cells]:
 def _results(lines: Sequence[_Line]) -> str:
     if not lines:
         return "Nothing was measured."
-    table = _table(
+    cells = table(
         ["Model", "Backend", "Prec.", "Device", "Parity", "Batch", "Frames", "p50 (ms)", "Clips/s", "MB", "WER (%)"],
         [
             (
@@ -184,8 +160,8 @@ def _results(lines: Sequence[_Line]) -> str:
     )
     splits = sorted({line.any.wer_split for line in lines if line.any.wer_split})
     where = f" on `{'`, `'.join(splits)}`" if splits else ""
-    return _paragraphs(
-        table,
+    return paragraphs(
+        cells,
         f"p50: end to end for one call (a whole batch), host to host. WER: of that very file{where}. "
         f"{_shapes(lines)}; {_threads(lines)}.",
     )
@@ -201,14 +177,14 @@ def _latency(lines: Sequence[_Line]) -> str:
                 times = [milliseconds(t) for t in (row.p50_s, row.p90_s, row.p95_s, row.p99_s, row.mean_s)]
                 scope = "end to end" if row.scope == "end_to_end" else "compute"
                 body.append((row.model, _backend_on(row), _shape(row), scope, *times, row.samples))
-    table = _table(
+    cells = table(
         ["Model", "Backend", "B x T", "Scope", "p50 (ms)", "p90 (ms)", "p95 (ms)", "p99 (ms)", "Mean (ms)", "Samples"],
         body,
         left=4,
     )
     needed = ", ".join(f"p{share * 100:.0f} {count}" for share, count in MIN_SAMPLES.items())
-    return _paragraphs(
-        table,
+    return paragraphs(
+        cells,
         "p50 is the median over rounds of each round's median. A percentile is left out where the samples are too few "
         f"to know it ({needed}). Compute: run and synchronise; end to end: host to device and back as well.",
     )
@@ -217,7 +193,8 @@ def _latency(lines: Sequence[_Line]) -> str:
 def _size(lines: Sequence[_Line]) -> str:
     if not lines:
         return ""
-    table = _table(
+    cells = table(
+        # fmt: off
         [
             "Model",
             "Backend",
@@ -230,6 +207,7 @@ def _size(lines: Sequence[_Line]) -> str:
             "Param. (M)",
             "GMAC",
         ],
+        # fmt: on
         [
             (
                 row.model,
@@ -247,8 +225,8 @@ def _size(lines: Sequence[_Line]) -> str:
         ],
         left=3,
     )
-    return _paragraphs(
-        table,
+    return paragraphs(
+        cells,
         f"Throughput is measured with calls back to back; real time is {VIDEO_HZ:g} frames per second. Cold start: "
         "import of the runtime, load and first call in a fresh process. Peak RSS: of a process that imports that "
         "runtime only. GMAC: multiply-accumulates of one call, LSTM counted. MB: 1,000,000 bytes.",
@@ -292,7 +270,7 @@ def _threads(lines: Sequence[_Line]) -> str:
 def _skipped(report: Report) -> str:
     if not report.skipped:
         return ""
-    return _table(
+    return table(
         ["Model", "Backend", "Precision", "Device", "Because"],
         [(s.model, s.backend, s.precision, s.device, s.reason) for s in report.skipped],
         left=5,
@@ -320,27 +298,13 @@ def _parity(report: Report) -> str:
         )
     if not rows:
         return ""
-    return _table(
+    return table(
         ["Model", "Backend", "Verdict", "Because", "Cases", "Max abs error", "Tolerance", "Needed"], rows, left=4
     )
 
 
 def _scientific(value: float | None) -> str:
     return MISSING if value is None else f"{value:.1e}"
-
-
-def _free_table(rows: Sequence[dict[str, Any]]) -> str:
-    if not rows:
-        return ""
-    headers = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [[_plain(row.get(key)) for key in headers] for row in rows]
-    figures = [all(isinstance(row.get(key), int | float | None) for row in rows) for key in headers]
-    left = next((i for i, is_figure in enumerate(figures) if is_figure), len(headers))
-    return _table(headers, cells, left=left)
-
-
-def _plain(value: Any) -> Any:
-    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _environment(report: Report) -> str:
@@ -356,12 +320,12 @@ def _environment(report: Report) -> str:
         f"Captured: {e.created_at}{', ' if load else ''}{load}",
         *e.notes,
     ]
-    return _bullets(items)
+    return bullets(items)
 
 
 def _notes(report: Report) -> str:
     warnings = [f"{_candidate_name(m)}: {words}" for m in report.measurements for words in _warnings(m)]
-    return _bullets([*dict.fromkeys(warnings), *report.notes])
+    return bullets([*dict.fromkeys(warnings), *report.notes])
 
 
 def _warnings(measurement: Measurement) -> list[str]:
@@ -385,9 +349,9 @@ def _decision(report: Report) -> str:
     decision = report.decision
     if decision is None:
         return headline(report)
-    return _paragraphs(
+    return paragraphs(
         f"**{headline(report)}**",
-        f"{decision.reason[:1].upper()}{decision.reason[1:].rstrip('.')}.",
+        decision.reason if decision.recommended is not None else "",
         _front(report, decision),
         _rejected(report, decision),
     )
@@ -396,7 +360,7 @@ def _decision(report: Report) -> str:
 def _front(report: Report, decision: Decision) -> str:
     if not decision.pareto:
         return ""
-    table = _table(
+    cells = table(
         ["Pareto front", "Backend", "Prec.", "Device", "", "p50 (ms)", "WER (%)", "File (MB)"],
         [
             (
@@ -410,14 +374,14 @@ def _front(report: Report, decision: Decision) -> str:
         ],
         left=5,
     )
-    return _paragraphs(table, "No other feasible file is at most as slow, as wrong and as large as one on the front.")
+    return paragraphs(cells, "No other feasible file is at most as slow, as wrong and as large as one on the front.")
 
 
 def _rejected(report: Report, decision: Decision) -> str:
     if not decision.rejected:
         return ""
     rows = [(report.summary[r.row], r.reason) for r in decision.rejected]
-    return _table(
+    return table(
         ["Not recommended", "Backend", "B x T", "Because"],
         [(row.model, _backend_on(row), _shape(row), reason) for row, reason in rows],
         left=4,

@@ -77,7 +77,7 @@ def throughput_clips_per_s(measurement: Measurement) -> float | None:
 def summarise(measurements: Iterable[Measurement], accuracies: Iterable[Accuracy]) -> tuple[SummaryRow, ...]:
     """One row per measurement and scope that has samples, in the order of the measurements.
 
-    A row's WER is that of its very file on its backend: on ``test``, or where that was not evaluated on the first split.
+    A row's WER is that of its very file on its backend: on ``test`` where that was evaluated, else on the first split.
     """
     by_file: dict[tuple[str, str], Accuracy] = {}
     for found in accuracies:
