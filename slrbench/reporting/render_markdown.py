@@ -193,21 +193,9 @@ def _latency(lines: Sequence[_Line]) -> str:
 def _size(lines: Sequence[_Line]) -> str:
     if not lines:
         return ""
+    headers = ["Model", "Backend", "B x T", "Frames/s", "x real time", "Cold start (ms)", "Peak RSS (MB)", "File (MB)"]
     cells = table(
-        # fmt: off
-        [
-            "Model",
-            "Backend",
-            "B x T",
-            "Frames/s",
-            "x real time",
-            "Cold start (ms)",
-            "Peak RSS (MB)",
-            "File (MB)",
-            "Param. (M)",
-            "GMAC",
-        ],
-        # fmt: on
+        [*headers, "Param. (M)", "GMAC"],
         [
             (
                 row.model,
