@@ -1,0 +1,122 @@
+"""Rendered reports against golden files, and that nothing a report can say is lost on the way."""
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from slrbench.records import Candidate, ParityWord, Report, Scope, SummaryRow
+from slrbench.reporting.decision import decide
+from slrbench.reporting.display import MISSING, megabytes, milliseconds, number, percent
+from slrbench.reporting.markdown import free_table, table
+from slrbench.reporting.render_csv import render_csv
+from slrbench.reporting.render_markdown import headline, render_markdown
+from slrbench.reporting.store import report_json
+
+Check = Callable[[str, Path], None]
+
+
+def test_markdown_is_the_golden_one(golden_report: Report, golden_folder: Path, check_golden: Check) -> None:
+    check_golden(render_markdown(golden_report), golden_folder / "report.md")
+
+
+def test_csv_is_the_golden_one(golden_report: Report, golden_folder: Path, check_golden: Check) -> None:
+    check_golden(render_csv(golden_report), golden_folder / "report.csv")
+
+
+def test_json_is_the_golden_one(golden_report: Report, golden_folder: Path, check_golden: Check) -> None:
+    check_golden(report_json(golden_report), golden_folder / "report.json")
+
+
+def test_csv_holds_every_figure_of_the_summary(golden_report: Report) -> None:
+    lines = list(csv.DictReader(io.StringIO(render_csv(golden_report))))
+    assert len(lines) == len(golden_report.summary)
+    for line, row in zip(lines, golden_report.summary, strict=True):
+        assert line == {name: "" if v is None else str(v) for name, v in row.model_dump(mode="json").items()}
+
+
+def _with(report: Report, **fields: object) -> Report:
+    """The report with one row in its table, in which ``fields`` are different."""
+    row = SummaryRow.model_validate({**report.summary[1].model_dump(), **fields})
+    return report.model_copy(update={"summary": (row,), "decision": decide([row]), "measurements": (), "verdicts": {}})
+
+
+@pytest.mark.parametrize("parity", get_args(ParityWord))
+def test_every_parity_word_is_in_its_row(golden_report: Report, parity: str) -> None:
+    results = render_markdown(_with(golden_report, parity=parity)).split("## Results")[1].split("##")[0]
+    assert f"| {parity}" in results
+
+
+@pytest.mark.parametrize("backend", get_args(Candidate.model_fields["backend"].annotation))
+def test_every_backend_is_in_its_row(golden_report: Report, backend: str) -> None:
+    assert f"| {backend} " in render_markdown(_with(golden_report, backend=backend))
+
+
+@pytest.mark.parametrize("input_kind", get_args(Candidate.model_fields["input_kind"].annotation))
+def test_an_unusual_input_is_named(golden_report: Report, input_kind: str) -> None:
+    shown = f"torch ({input_kind})" in render_markdown(_with(golden_report, input_kind=input_kind))
+    assert shown == (input_kind != "float32")
+
+
+@pytest.mark.parametrize("scope", get_args(Scope))
+def test_every_scope_is_in_the_table_of_latencies(golden_report: Report, scope: str) -> None:
+    assert f"| {scope.replace('_', ' ')} " in render_markdown(_with(golden_report, scope=scope))
+
+
+def test_every_section_is_there_and_the_decision_is_last(golden_report: Report) -> None:
+    text = render_markdown(golden_report)
+    titles = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    assert titles[-1] == "Decision"
+    assert set(golden_report.tables) < set(titles)
+    assert text.splitlines()[2] == f"**{headline(golden_report)}**"
+
+
+def test_an_empty_report_says_that_nothing_was_measured(golden_report: Report) -> None:
+    empty = Report(title="Empty", created_at="2026-01-02", environment=golden_report.environment)
+    text = render_markdown(empty)
+    assert "Nothing was measured." in text
+    assert text.endswith("## Decision\n\nNothing was decided.\n")
+    undecidable = render_markdown(empty.model_copy(update={"decision": decide([])}))
+    assert undecidable.count("Nothing can be recommended") == 2  # at the top and in the last section
+
+
+def test_what_was_asked_for_and_not_given_is_said(golden_report: Report) -> None:
+    assert "threads: asked for 2, got 1" in render_markdown(golden_report)
+
+
+def test_skipped_candidates_keep_their_reason(golden_report: Report) -> None:
+    text = render_markdown(golden_report)
+    assert all(skipped.reason in text for skipped in golden_report.skipped)
+
+
+def test_text_cannot_break_a_table() -> None:
+    lines = table(["a", "b"], [["x|y\nz <b>", None]], left=2).splitlines()
+    assert len(lines) == 3
+    assert lines[2] == f"| x\\|y z \\<b> | {MISSING} |"
+
+
+def test_columns_of_figures_are_right_aligned() -> None:
+    rule = free_table([{"seed": 1, "what": "x", "wer": 0.5}, {"seed": 2, "wer": None, "more": "y"}]).splitlines()[1]
+    assert [cell.endswith(":") for cell in rule.strip("|").split("|")] == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(None, MISSING), (0.0001234, "0.123"), (0.008213, "8.21"), (0.0821, "82.1"), (1.9, "1900")]
+)
+def test_milliseconds(seconds: float | None, shown: str) -> None:
+    assert milliseconds(seconds) == shown
+
+
+def test_megabytes_percent_and_numbers() -> None:
+    assert [megabytes(n) for n in (None, 4_100_000, 123_456_789)] == [MISSING, "4.10", "123"]
+    assert [percent(s) for s in (None, "untrained", 0.0, 0.12345, 1.5)] == [
+        MISSING,
+        "untrained",
+        "0.00",
+        "12.35",
+        "150.00",
+    ]
+    assert [number(n, 1e6) for n in (None, 1.5e6)] == [MISSING, "1.50"]

@@ -1,0 +1,81 @@
+"""Reports on disk: the round trip, what is refused, and that a failed write leaves what was there."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slrbench.errors import BadInputError
+from slrbench.records import REPORT_SCHEMA_VERSION, Report
+from slrbench.reporting.store import read_report, report_json, write_report
+
+
+def test_what_is_written_is_read_back(golden_report: Report, tmp_path: Path) -> None:
+    path = write_report(tmp_path / "new" / "folder", golden_report)
+    assert path == tmp_path / "new" / "folder" / "report.json"
+    assert read_report(path) == golden_report
+    assert read_report(path.parent) == golden_report
+    assert sorted(p.name for p in path.parent.iterdir()) == ["report.csv", "report.json", "report.md"]
+
+
+@given(samples=st.lists(st.floats(min_value=0.0, max_value=1e6), max_size=20), title=st.text())
+def test_every_sample_and_title_survives(golden_report: Report, samples: list[float], title: str) -> None:
+    measurement = golden_report.measurements[0].model_copy(update={"compute_s": tuple(samples)})
+    report = golden_report.model_copy(update={"measurements": (measurement,), "title": title})
+    assert Report.model_validate(json.loads(report_json(report))) == report
+
+
+def test_samples_stand_on_one_line(golden_report: Report) -> None:
+    lines = report_json(golden_report).splitlines()
+    assert any('"end_to_end_s": [0.0413634, ' in line and line.endswith("],") for line in lines)
+
+
+def test_a_figure_that_json_cannot_say_is_refused_before_anything_is_written(
+    golden_report: Report, tmp_path: Path
+) -> None:
+    measurement = golden_report.measurements[0].model_copy(update={"cold_start_s": math.nan})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_report(tmp_path, golden_report.model_copy(update={"measurements": (measurement,)}))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "has no schema_version"),
+        ('{"schema_version": "one"}', "has no schema_version"),
+        (f'{{"schema_version": {REPORT_SCHEMA_VERSION + 1}}}', f"this slrbench reads up to {REPORT_SCHEMA_VERSION}"),
+        (f'{{"schema_version": {REPORT_SCHEMA_VERSION}}}', r"is not a report: title: Field required"),
+    ],
+)
+def test_a_broken_report_is_refused_in_words(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BadInputError, match=words) as caught:
+        read_report(path)
+    assert caught.value.hint
+    assert str(path) in caught.value.message
+
+
+def test_a_report_with_an_unknown_field_is_refused(golden_report: Report, tmp_path: Path) -> None:
+    document = json.loads(report_json(golden_report))
+    document["summary"][0]["p42_s"] = 1.0
+    (tmp_path / "report.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(BadInputError, match=r"summary\.0\.p42_s"):
+        read_report(tmp_path)
+
+
+def test_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadInputError, match="is not JSON"):
+        read_report(tmp_path)
+
+
+def test_a_missing_report_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "report.json"):
+        with pytest.raises(BadInputError, match="there is no report at"):
+            read_report(path)
