@@ -201,7 +201,7 @@ def _usage_hint(error: typer.TyperException) -> str:
 
 
 def _in_house_style(message: str) -> str:
-    message = message.strip().removesuffix(".")
+    message = " ".join(message.replace("Value error, ", "").split()).removesuffix(".")
     return message[:1].lower() + message[1:]
 
 

@@ -45,12 +45,13 @@ def set_verbose(value: bool) -> None:
     verbose = verbose or value
 
 
-def _coloured(stream: TextIO) -> bool:
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def _is_terminal(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _style(text: str, code: str, stream: TextIO) -> str:
-    return f"\x1b[{code}m{text}\x1b[0m" if _coloured(stream) else text
+    coloured = _is_terminal(stream) and not os.environ.get("NO_COLOR")
+    return f"\x1b[{code}m{text}\x1b[0m" if coloured else text
 
 
 def result(text: str) -> None:
@@ -59,12 +60,13 @@ def result(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document to stdout; pydantic records are taken as they are, in ISO and UTF-8.
+    """Print one JSON document to stdout; pydantic records, paths, sets and NumPy's scalars are taken as they are.
 
     Raises:
         ValueError: a figure is NaN or infinite, which JSON cannot say.
     """
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_jsonable), file=sys.stdout)
+    # Escapes instead of other alphabets: a stream's plain characters would change the data.
+    print(json.dumps(value, indent=2, allow_nan=False, default=_jsonable), file=sys.stdout)
 
 
 def _jsonable(value: Any) -> Any:
@@ -82,11 +84,17 @@ def _jsonable(value: Any) -> Any:
 
 
 def table(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:
-    """The rows as a table for the screen; a number is right-aligned, ``None`` is a dash."""
+    """The rows as a table for the screen: a column of figures is right-aligned, ``None`` is a dash, text is as given."""
     from tabulate import tabulate
 
-    shown = [["–" if cell is None else cell for cell in row] for row in rows]
-    return tabulate(shown, headers=list(headers), tablefmt="simple")
+    shown = [["–" if cell is None else str(cell) for cell in row] for row in rows]
+    align = ["right" if all(map(_is_figure, column)) else "left" for column in zip(*shown, strict=True)]
+    # Parsed as numbers, "2.50" would be shown as 2.5.
+    return tabulate(shown, headers=list(headers), tablefmt="simple", colalign=align or None, disable_numparse=True)
+
+
+def _is_figure(cell: str) -> bool:
+    return cell == "–" or cell.lstrip("+-").replace(".", "", 1).replace(",", "").isdigit()
 
 
 def info(text: str) -> None:
@@ -135,7 +143,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         """Start the bar, on a terminal."""
-        if _coloured(sys.stderr):
+        if _is_terminal(sys.stderr):
             self._bar = _rich_progress()
             self._bar.start()
         return self

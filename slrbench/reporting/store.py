@@ -23,7 +23,7 @@ def report_json(report: Report) -> str:
     Raises:
         ValueError: a figure is NaN or infinite, which JSON cannot say.
     """
-    text = json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(report.model_dump(mode="json"), indent=2, allow_nan=False)
     return _NUMBERS.sub(lambda match: "[" + re.sub(r",\n\s+", ", ", match.group(1)) + "]", text) + "\n"
 
 
