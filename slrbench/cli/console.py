@@ -84,7 +84,7 @@ def _jsonable(value: Any) -> Any:
 
 
 def table(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:
-    """The rows as a table for the screen: a column of figures is right-aligned, ``None`` is a dash, text is as given."""
+    """The rows as a table for the screen: figures are right-aligned, ``None`` is a dash, text is as given."""
     from tabulate import tabulate
 
     shown = [["–" if cell is None else str(cell) for cell in row] for row in rows]

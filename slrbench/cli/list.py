@@ -123,9 +123,22 @@ def _backends() -> _Listing:
 
 
 def _presets() -> _Listing:
-    from slrbench.training.config import PRESETS, load_preset
+    from slrbench.training.config import load_preset, preset_names
 
-    presets = {name: load_preset(name) for name in PRESETS}
-    rows = [[name, preset.description] for name, preset in presets.items()]
-    found = [{"preset": name, **preset.model_dump(mode="json")} for name, preset in presets.items()]
-    return found, ["Preset", "For"], rows, "next: python -m slrbench train-and-export --preset smoke"
+    presets = {name: load_preset(name).model_dump(mode="json") for name in preset_names()}
+    fields = {name: _flat(document) for name, document in presets.items()}
+    names = dict.fromkeys(field for of_preset in fields.values() for field in of_preset if field != "preset")
+    rows = [[field, *(of_preset.get(field) for of_preset in fields.values())] for field in names]
+    advice = "next: python -m slrbench train-and-export (with --preset NAME for another than demo)"
+    return list(presets.values()), ["Field", *presets], rows, advice
+
+
+def _flat(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
+    found: dict[str, Any] = {}
+    for name, value in document.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
