@@ -3,6 +3,7 @@
 Shapes: B clips, T frames, H height, W width, T' output steps, C classes.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +44,8 @@ class ModuleRunner:
         """Keep the loaded module; ``normalise_here`` where uint8 frames are not normalised by the module itself."""
         self.backend = backend
         self.requested: dict[str, Any] = {
-            "device": "cpu", "threads": threads, "inter_op_threads": 1, "precision": "fp32", "input_kind": input_kind
+            "device": "cpu", "threads": threads, "inter_op_threads": 1, "precision": "fp32", "input_kind": input_kind,
+            "spinning": False,
         }  # fmt: skip
         self.actual: dict[str, Any] = {
             "device": "cpu",
@@ -51,6 +53,8 @@ class ModuleRunner:
             "inter_op_threads": torch.get_num_interop_threads(),
             "precision": _precision(module),
             "input_kind": input_kind,
+            # OpenMP reads it when torch is loaded; workers set it.
+            "spinning": os.environ.get("OMP_WAIT_POLICY", "").lower() != "passive",
             "version": torch.__version__,
             "float32_matmul_precision": torch.get_float32_matmul_precision(),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
@@ -69,7 +73,7 @@ class ModuleRunner:
             raise RunFailedError("the runner is closed")
         with torch.inference_mode():
             if self._normalise_here:  # x/127.5-1, as the uint8 artifacts do inside their graph
-                staged = staged.permute(0, 4, 1, 2, 3).float().div_(127.5).sub_(1.0)
+                staged = staged.permute(0, 4, 1, 2, 3).to(torch.float32).contiguous() / 127.5 - 1.0
             return self._module(staged)
 
     def synchronize(self) -> None:
