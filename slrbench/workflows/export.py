@@ -1,0 +1,172 @@
+"""Export a checkpoint and prove parity: every format, every input kind, against the fp32 network on the CPU."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, get_args
+
+from exporters.artifact import (
+    ExporterError,
+    Format,
+    InputKind,
+    Manifest,
+    ManifestEntry,
+    read_manifest,
+    write_manifest,
+)
+from slrbench.data import open_corpus
+from slrbench.errors import BadInputError, NegativeVerdictError, RunFailedError, SlrbenchError, UnavailableError
+from slrbench.training.card import CheckpointCard, locate
+from slrbench.training.checkpoint import load_checkpoint
+from slrbench.workflows.artifact_building import Builder, ExporterChoice, summarise_reasons
+from slrbench.workflows.parity_reference import Reference
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+INPUT_KINDS: tuple[InputKind, ...] = get_args(InputKind)
+EXPORTERS: tuple[ExporterChoice, ...] = get_args(ExporterChoice)
+
+Word = TypeVar("Word", bound=str)
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportFailure:
+    """An artifact that could not be made."""
+
+    format: Format
+    input_kind: InputKind
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportResult:
+    """What one export made. ``failed`` are the artifacts that crashed, ``rejected`` those that parity refused."""
+
+    model_id: str
+    manifest_path: Path
+    entries: tuple[ManifestEntry, ...]
+    failed: tuple[ExportFailure, ...] = ()
+
+    @property
+    def rejected(self) -> tuple[ManifestEntry, ...]:
+        """Entries of this export whose parity failed; they are in the manifest, and stay out of benchmarks."""
+        return tuple(entry for entry in self.entries if entry.parity_word != "passed")
+
+    def raise_for_failures(self) -> None:
+        """Raise what the command line must answer; nothing where every artifact was made and passed.
+
+        Raises:
+            RunFailedError: an artifact could not be made.
+            NegativeVerdictError: every artifact was made, and one failed parity.
+        """
+        lines = [f"{_label(f.format, f.input_kind)}: {f.reason}" for f in self.failed]
+        lines += [f"{e.artifact.label}: parity failed: {summarise_reasons(e.parity)}" for e in self.rejected]
+        if self.failed:
+            message = f"{len(self.failed)} of {len(self.failed) + len(self.entries)} artifacts could not be exported"
+            raise RunFailedError(f"{self.model_id}: {message}", hint="\n".join(lines))
+        if self.rejected:
+            message = f"{len(self.rejected)} of {len(self.entries)} artifacts failed parity and stay out of benchmarks"
+            raise NegativeVerdictError(f"{self.model_id}: {message}", hint="\n".join(lines))
+
+
+def export_model(
+    checkpoint: Path,
+    *,
+    formats: Sequence[str] = FORMATS,
+    input_kinds: Sequence[str] = ("float32",),
+    exporter: str = "auto",
+    progress: Progress | None = None,
+) -> ExportResult:
+    """Export a checkpoint into its folder and check parity of every file.
+
+    The manifest is written after each artifact, so that an interruption costs one. Entries that were built from other
+    weights are dropped from it. An artifact that fails parity stays in the manifest with its verdict; one that cannot
+    be made is in the result's ``failed``; the others go on.
+
+    Args:
+        checkpoint: the model's folder, or one of the checkpoint's files in it.
+        formats: of ``FORMATS``.
+        input_kinds: of ``INPUT_KINDS``.
+        exporter: of ``EXPORTERS``: which of torch's ONNX exporters; ``auto`` takes the quick one, and the other where
+            its file fails parity.
+        progress: called with what is being done, steps done and steps in all.
+
+    Raises:
+        BadInputError: the checkpoint or an argument cannot be used.
+        NegativeVerdictError: the network itself does not give log-probabilities.
+        UnavailableError: the runtime of a format is not available here.
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    chosen = _known(formats, FORMATS, "format", "--formats")
+    kinds = _known(input_kinds, INPUT_KINDS, "input", "--input")
+    (exporter_choice,) = _known([exporter], EXPORTERS, "exporter", "--exporter")
+    model, card = load_checkpoint(checkpoint)
+    folder = locate(checkpoint)[0].parent
+    reference = Reference(model, card, open_corpus(card.data).split("dev"))
+    manifest = _current_manifest(folder, card)
+    # In the order of FORMATS: ONNX comes before OpenVINO, which is made from it.
+    plan = [(format, kind) for format in FORMATS if format in chosen for kind in kinds]
+    entries, failures = [], []
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
+        built = Path(scratch)
+        builder = Builder(model=model, card=card, reference=reference, folder=built, exporter=exporter_choice)
+        for done, (format, kind) in enumerate(plan):
+            if progress is not None:
+                progress(f"exporting {card.model_id} to {_label(format, kind)}, then parity", done, len(plan))
+            try:
+                entry = builder.build(format, kind)
+            except UnavailableError:
+                raise
+            except (ExporterError, SlrbenchError) as error:
+                failures.append(ExportFailure(format=format, input_kind=kind, reason=error.message))
+                continue
+            for file in reversed(entry.artifact.files):  # the file that is opened comes last
+                (built / file.name).replace(folder / file.name)
+            if format == "onnx":
+                builder.remember_onnx(kind, folder / entry.artifact.path, entry)
+            manifest = manifest.with_entry(entry)
+            write_manifest(folder, manifest)
+            entries.append(entry)
+    if progress is not None:
+        progress(f"exported {card.model_id}", len(plan), len(plan))
+    return ExportResult(
+        model_id=card.model_id,
+        manifest_path=write_manifest(folder, manifest),
+        entries=tuple(entries),
+        failed=tuple(failures),
+    )
+
+
+def _current_manifest(folder: Path, card: CheckpointCard) -> Manifest:
+    """The folder's manifest without the entries of other weights; an empty one where it cannot be read."""
+    try:
+        found = read_manifest(folder)
+    except ExporterError:
+        found = None  # every entry is made again or is gone with the file
+    if found is None:
+        return Manifest(model_id=card.model_id)
+    kept = tuple(e for e in found.entries if e.artifact.built_from_sha256 == card.weights_sha256)
+    manifest = Manifest(model_id=card.model_id, entries=kept)
+    if manifest != found:
+        write_manifest(folder, manifest)
+    return manifest
+
+
+def _label(format: Format, kind: InputKind) -> str:
+    return format if kind == "float32" else f"{format}-{kind}"
+
+
+def _known(given: Sequence[str], known: Sequence[Word], what: str, option: str) -> list[Word]:
+    """The words that were given, each once, known to be among ``known``."""
+    if not given:
+        raise BadInputError(f"no {what} was given, expected some of {', '.join(known)}", hint=f"{option} {known[0]}")
+    words = []
+    for text in dict.fromkeys(given):
+        word = next((each for each in known if each == text), None)
+        if word is None:
+            raise BadInputError(
+                f"unknown {what} {text!r}, expected some of {', '.join(known)}", hint=f"{option} {known[0]}"
+            )
+        words.append(word)
+    return words
