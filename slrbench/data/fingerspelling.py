@@ -10,7 +10,7 @@ import hashlib
 import importlib.metadata
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -43,26 +43,27 @@ class Utterance:
 
 @dataclass(frozen=True, kw_only=True)
 class FingerspellingSplit:
-    """A split; clips are rendered when they are asked for."""
+    """A split; clips are drawn and rendered when they are asked for."""
 
     name: str
-    utterances: tuple[Utterance, ...]
+    clips: int
+    utterance: Callable[[int], Utterance]
     vocabulary: Vocabulary
     size: int
 
     def __len__(self) -> int:
         """Number of clips."""
-        return len(self.utterances)
+        return self.clips
 
     def label_length(self, index: int) -> int:
         """Number of letters of the clip at ``index``."""
-        return len(self.utterances[index].letters)
+        return len(self.utterance(index).letters)
 
     def __getitem__(self, index: int) -> Clip:
         """Spell and render the clip at ``index``: ``(T, size, size, 3)`` RGB."""
-        if not 0 <= index < len(self.utterances):
-            raise IndexError(f"clip {index} is not in 0..{len(self.utterances) - 1}")
-        utterance = self.utterances[index]
+        if not 0 <= index < self.clips:
+            raise IndexError(f"clip {index} is not in 0..{self.clips - 1}")
+        utterance = self.utterance(index)
         rng = np.random.default_rng(np.random.SeedSequence(utterance.key))
         movement = spelling.spell(utterance.letters, utterance.language, rng)
         frames = rendering.render(movement, self.size, rendering.random_camera(rng))
@@ -183,20 +184,21 @@ class FingerspellingCorpus:
         Parts and strings keep a network from learning the few hundred words by heart; none of them equals a word
         of ``dev`` or ``test``. ``difficulty`` caps the length, so that single letters and short strings come first.
         """
-        rng = np.random.default_rng(
-            np.random.SeedSequence((self.seed, spelling.VERSION, zlib.crc32(b"epoch"), seed, epoch))
-        )
         held_out = {*self.words["dev"], *self.words["test"]}
         longest = max(1, round(difficulty * max(len(word) for word in self.words["train"])))
-        utterances = []
-        for i in range(self.clips):
+        stream = (self.seed, spelling.VERSION, zlib.crc32(b"train"), seed, epoch)
+
+        def utterance(index: int) -> Utterance:
+            rng = np.random.default_rng(np.random.SeedSequence((*stream, index, 0)))
             letters = self._draw(rng, longest)
             while "".join(letters) in held_out:
                 letters = self._draw(rng, longest)
             language = self.languages[int(rng.integers(len(self.languages)))]
-            key = (self.seed, spelling.VERSION, zlib.crc32(b"train"), seed, epoch, i)
-            utterances.append(Utterance(letters=letters, language=language, key=key))
-        return self._spelled("train", utterances)
+            return Utterance(letters=letters, language=language, key=(*stream, index, 1))
+
+        return FingerspellingSplit(
+            name="train", clips=self.clips, utterance=utterance, vocabulary=self.vocabulary, size=self.size
+        )
 
     def _draw(self, rng: np.random.Generator, longest: int) -> tuple[str, ...]:
         words = self.words["train"]
@@ -215,7 +217,11 @@ class FingerspellingCorpus:
 
     def _spelled(self, name: str, utterances: list[Utterance]) -> FingerspellingSplit:
         return FingerspellingSplit(
-            name=name, utterances=tuple(utterances), vocabulary=self.vocabulary, size=self.size
+            name=name,
+            clips=len(utterances),
+            utterance=utterances.__getitem__,
+            vocabulary=self.vocabulary,
+            size=self.size,
         )
 
     @cached_property

@@ -3,7 +3,8 @@
 The package (MIT) ships one MediaPipe Holistic recording per letter and sign language. This module reads them,
 brings them to one frame rate, one unit and one dominant hand, and cuts out the part in which the letter is held.
 
-Units: shoulder widths, origin between the shoulders, x to the viewer's right, y down, z towards the scene's depth.
+Units: shoulder widths, origin between the shoulders, x to the viewer's right, y down. The recordings' depth is constant
+and therefore left out.
 """
 
 import csv
@@ -33,7 +34,7 @@ _TRAVEL_SPEED = 0.08  # above which a hand travels
 class LetterRecording:
     """The held part of one recorded letter; the dominant hand is hand 0.
 
-    ``hands`` is ``(frames, 2, 21, 3)``, ``hand_present`` ``(2,)``, ``body`` ``(frames, 4, 2)`` with the
+    ``hands`` is ``(frames, 2, 21, 2)``, ``hand_present`` ``(2,)``, ``body`` ``(frames, 4, 2)`` with the
     dominant shoulder, the other shoulder, the dominant elbow and the other elbow.
     """
 
@@ -129,9 +130,7 @@ def load_letter(language: str, letter: str) -> LetterRecording:
     shoulders = body[:, [11, 12], :2]
     origin = shoulders.mean(axis=(0, 1))
     unit = float(np.linalg.norm(shoulders[:, 0] - shoulders[:, 1], axis=1).mean())
-    hands = np.stack([right, left], axis=1)
-    hands[..., :2] -= origin
-    hands /= unit
+    hands = (np.stack([right, left], axis=1) - origin) / unit
     frame = (body[:, list(_BODY_POINTS), :2] - origin) / unit
     present = np.stack([right_ok, left_ok], axis=1)
     # Body points come as (left, right); the dominant side goes first. The picture of a left-hander is mirrored,
@@ -160,7 +159,7 @@ def load_letter(language: str, letter: str) -> LetterRecording:
 def _hand(
     points: NDArray[np.float64], confidence: NDArray[np.floating], offset: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    hand = points[:, offset : offset + HAND_POINTS].copy()
+    hand = points[:, offset : offset + HAND_POINTS, :2]
     seen = (confidence[:, offset : offset + HAND_POINTS].mean(axis=1) > 0.5).astype(np.float64)
     return hand, seen
 
@@ -182,7 +181,7 @@ def _held_part(hand: NDArray[np.float64]) -> tuple[int, int, bool]:
     The letter lies between the moment when the arriving hand first comes to rest and the moment when it last
     was at rest. Where the hand travels fast in between, the travel is the letter (J, Z).
     """
-    speed = np.linalg.norm(np.diff(hand[..., :2].mean(axis=1), axis=0), axis=-1)
+    speed = np.linalg.norm(np.diff(hand.mean(axis=1), axis=0), axis=-1)
     still = np.flatnonzero(speed < _STILL_SPEED)
     if len(still) == 0:
         margin = len(hand) // 6

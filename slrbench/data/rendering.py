@@ -58,10 +58,9 @@ def render(movement: Movement, size: int, camera: Camera) -> NDArray[np.uint8]:
         pixels = (points - centre) @ matrix.T + (size - 1) / 2
         return np.clip(np.rint(pixels * unit), -(1 << 18), 1 << 18).astype(np.int32)
 
-    hands = to_pixels(movement.hands[..., :2])
+    hands = to_pixels(movement.hands)
     wrists = hands[:, :, 0]
     body = to_pixels(movement.body)
-    depth = movement.hands[..., 2]
     video: NDArray[np.uint8] = np.empty((count, size, size, 3), dtype=np.uint8)
     video[:] = camera.background
     thin = max(1, round(size / 48))
@@ -71,7 +70,7 @@ def render(movement: Movement, size: int, camera: Camera) -> NDArray[np.uint8]:
         for hand in (1, 0):  # the dominant hand is in front
             weight = movement.hand_weight[t, hand]
             if weight > 0.02:
-                _draw_hand(video[t], hands[t, hand], depth[t, hand], weight, thin, camera.background)
+                _draw_hand(video[t], hands[t, hand], weight, thin, camera.background)
     return video
 
 
@@ -106,13 +105,10 @@ def _draw_body(
 def _draw_hand(
     frame: NDArray[np.uint8],
     points: NDArray[np.int32],
-    depth: NDArray[np.float64],
     weight: float,
     thickness: int,
     background: int,
 ) -> None:
     _line(frame, points[list(_PALM_OUTLINE)], _mix(_PALM_COLOUR, 0.75 * weight, background), thickness)
-    # MediaPipe's z grows away from the camera: the farthest finger is drawn first, so that nearer ones cover it.
-    order = sorted(range(5), key=lambda f: -float(depth[list(_FINGERS[f])].mean()))
-    for finger in order:
+    for finger in reversed(range(5)):  # the thumb last, as it lies in front of the palm that faces the viewer
         _line(frame, points[list(_FINGERS[finger])], _mix(_FINGER_COLOURS[finger], weight, background), thickness)

@@ -28,7 +28,7 @@ class SignerAlphabet:
 def _shape(language: str, letter: str) -> NDArray[np.float64]:
     """Dominant hand in the middle of the hold, ``(21, 2)``, centred on the palm, in palm lengths."""
     hands = load_letter(language, letter).hands
-    hand = hands[len(hands) // 2, 0, :, :2].astype(np.float64)
+    hand = hands[len(hands) // 2, 0].astype(np.float64)
     hand = hand - hand[list(PALM)].mean(axis=0)
     size = np.sqrt((hand[list(PALM)] ** 2).sum(axis=1).mean()) * 2
     shape: NDArray[np.float64] = hand / size

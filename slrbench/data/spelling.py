@@ -29,7 +29,7 @@ _ARRIVAL, _DEPARTURE = (3.0, 5.0), (2.0, 4.0)
 class Movement:
     """A spelled word as landmarks.
 
-    ``hands`` ``(T, 2, 21, 3)``, ``hand_weight`` ``(T, 2)`` in 0..1 (how visible), ``body`` ``(T, 4, 2)``;
+    ``hands`` ``(T, 2, 21, 2)``, ``hand_weight`` ``(T, 2)`` in 0..1 (how visible), ``body`` ``(T, 4, 2)``;
     ``boundaries`` holds the first frame and one past the last frame in which each letter is held.
     """
 
@@ -41,7 +41,7 @@ class Movement:
 
 @dataclass(frozen=True)
 class _Held:
-    hands: NDArray[np.float64]  # (n, 2, 21, 3)
+    hands: NDArray[np.float64]  # (n, 2, 21, 2)
     weight: NDArray[np.float64]  # (2,)
     body: NDArray[np.float64]  # (n, 4, 2)
 
@@ -110,13 +110,11 @@ def _vary(recording: LetterRecording, tempo: float, rng: np.random.Generator) ->
     hands = _at(recording.hands.astype(np.float64), at)
     body = _at(recording.body.astype(np.float64), at)
 
-    centre = hands[:, 0, PALM, :2].mean(axis=(0, 1))
-    hands[..., :2] -= centre
-    pitch, yaw, roll = rng.uniform(-0.22, 0.22), rng.uniform(-0.22, 0.22), rng.uniform(-0.14, 0.14)
-    hands = hands @ _rotation(pitch, yaw, roll).T * rng.uniform(0.94, 1.06)
-    hands += rng.normal(0.0, 0.007, size=(1, 2, HAND_POINTS, 3))  # this signer's, this time's handshape
+    centre = hands[:, 0, PALM].mean(axis=(0, 1))
+    hands = (hands - centre) @ _distortion(rng).T
+    hands += rng.normal(0.0, 0.007, size=(1, 2, HAND_POINTS, 2))  # this signer's, this time's handshape
     place = HAND_AT + rng.uniform(-0.05, 0.05, size=2)
-    hands[..., :2] += place
+    hands += place
     body = body.copy()
     body[:, 2:] += (place - centre) * 0.5  # the elbow follows the hand half way
     return _Held(hands, np.array([float(p) for p in recording.hand_present]), body)
@@ -129,13 +127,13 @@ def _at(values: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.floa
     return values[low] * (1 - weight) + values[high] * weight
 
 
-def _rotation(pitch: float, yaw: float, roll: float) -> NDArray[np.float64]:
-    cp, sp, cy, sy, cr, sr = np.cos(pitch), np.sin(pitch), np.cos(yaw), np.sin(yaw), np.cos(roll), np.sin(roll)
-    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    rotation: NDArray[np.float64] = about_z @ about_y @ about_x
-    return rotation
+def _distortion(rng: np.random.Generator) -> NDArray[np.float64]:
+    """A turn in the picture plane, and the scaling and shear that a small turn out of it would give."""
+    roll, shear = rng.uniform(-0.16, 0.16), rng.uniform(-0.08, 0.08)
+    scale = np.diag(rng.uniform(0.94, 1.06) * rng.uniform(0.94, 1.04, size=2))
+    turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
+    matrix: NDArray[np.float64] = turn @ np.array([[1.0, shear], [0.0, 1.0]]) @ scale
+    return matrix
 
 
 def _minimum_jerk(frames: int) -> NDArray[np.float64]:
@@ -161,11 +159,11 @@ def _join(
     angle = rng.uniform(-0.5, 0.5)
     if repeat:
         reach = rng.uniform(0.14, 0.24)
-        direction = np.array([-np.cos(angle), np.sin(angle), 0.0])  # outwards, as signers slide a doubled letter
+        direction = np.array([-np.cos(angle), np.sin(angle)])  # outwards, as signers slide a doubled letter
         relax = 0.25 * bump
     else:
         reach = rng.uniform(-0.05, 0.05)
-        direction = np.array([np.sin(angle), np.cos(angle), 0.0])
+        direction = np.array([np.sin(angle), np.cos(angle)])
         relax = 0.12 * bump
     s = share[:, None, None, None]
     hands = before.hands[-1:] * (1 - s) + after.hands[:1] * s
@@ -186,7 +184,7 @@ def _arrive(
     pose = held.hands[-1:] if last else held.hands[:1]
     body = held.body[-1:] if last else held.body[:1]
     share = _minimum_jerk(frames)
-    drop = np.array([rng.uniform(-0.08, 0.08), rng.uniform(0.35, 0.5), 0.0])
+    drop = np.array([rng.uniform(-0.08, 0.08), rng.uniform(0.35, 0.5)])
     away = (1 - share)[:, None, None, None]
     hands = _relaxed(np.repeat(pose, frames, axis=0), 0.35 * (1 - share)) + away * drop
     weight = np.repeat(held.weight[None], frames, axis=0)
@@ -195,6 +193,6 @@ def _arrive(
 
 def _tremor(frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Landmark noise, smooth in time: white noise through a moving average of three frames."""
-    white = rng.normal(0.0, 0.008, size=(frames + 2, 2, HAND_POINTS, 3))
+    white = rng.normal(0.0, 0.008, size=(frames + 2, 2, HAND_POINTS, 2))
     smooth: NDArray[np.float64] = (white[:-2] + white[1:-1] + white[2:]) / np.sqrt(3.0)
     return smooth

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from slrbench.models.capture import channels_last, extend, static_size
 from slrbench.models.ctc_head import CtcHead, Recogniser
-from slrbench.models.masking import channels_last, extend, extend_each, masked_batch_norm, static_size
+from slrbench.models.masking import Gap, Tape, extend_each, norm_relu, round_up, zero_gaps
 from slrbench.models.spec import ModelSpec
 
 # Output channels at width 1 of the branches (b0, b1a, b1b, b2a, b2b, b3b) of every Inception block.
@@ -64,12 +65,9 @@ class Unit3D(nn.Module):
         self.bn = nn.BatchNorm3d(outputs, eps=1e-3, momentum=momentum)
         nn.init.kaiming_normal_(self.conv3d.weight, mode="fan_in", nonlinearity="relu")
 
-    def forward(self, x: Tensor, steps: Sequence[int] | None = None) -> Tensor:
-        """(B, C, T, H, W) to the same with other channels; zero after each clip's valid ``steps`` where given."""
-        x = self.conv3d(x)
-        if steps is None:
-            return torch.relu_(self.bn(x))
-        return torch.relu(masked_batch_norm(self.bn, x, steps))
+    def forward(self, x: Tensor, gaps: Sequence[Gap] | None = None) -> Tensor:
+        """(B, C, T, H, W) to the same with other channels; ``gaps`` come out as zero."""
+        return norm_relu(self.bn, self.conv3d(x), gaps)
 
 
 class InceptionModule(nn.Module):
@@ -87,15 +85,15 @@ class InceptionModule(nn.Module):
         self.b3b = Unit3D(inputs, b3b, 1, momentum=momentum)
         self.out_channels = b0 + b1b + b2b + b3b
 
-    def forward(self, x: Tensor, steps: Sequence[int] | None = None) -> Tensor:
+    def forward(self, x: Tensor, gaps: Sequence[Gap] | None = None) -> Tensor:
         """(B, C, T, H, W) to (B, out_channels, T, H, W)."""
         pooled = functional.max_pool3d(x, 3, 1, 1)
         return torch.cat(
             [
-                self.b0(x, steps),
-                self.b1b(self.b1a(x, steps), steps),
-                self.b2b(self.b2a(x, steps), steps),
-                self.b3b(pooled, steps),
+                self.b0(x, gaps),
+                self.b1b(self.b1a(x, gaps), gaps),
+                self.b2b(self.b2a(x, gaps), gaps),
+                self.b3b(pooled, gaps),
             ],
             dim=1,
         )
@@ -122,37 +120,33 @@ class I3dBackbone(nn.Module):
             channels = block.out_channels
         self.out_channels = channels
 
-    def forward(self, video: Tensor, frames: Sequence[int] | None = None) -> Tensor:
+    def forward(self, video: Tensor, tape: Tape | None = None) -> Tensor:
         """Features of a video.
 
         Args:
             video: (B, 3, T, H, W), T a multiple of the temporal stride.
-            frames: valid frames of each clip, multiples of the temporal stride, where they differ; the video is zero
-                after them.
+            tape: where the clips lie in the video, if not one in each row from end to end.
 
         Returns:
-            (B, out_channels, T / stride, ceil(H / 32), ceil(W / 32)), zero after each clip's valid steps.
+            (B, out_channels, T / stride, ceil(H / 32), ceil(W / 32)), zero in the gaps between clips.
         """
-        half, quarter, last = (
-            (None, None, None)
-            if frames is None
-            else tuple([count // stride for count in frames] for stride in (2, 4, self.temporal_stride))
-        )
+        half, quarter, last = [tape and tape.gaps(stride) for stride in (2, 4, self.temporal_stride)]
         x = self.Conv3d_1a_7x7(self._pad_stem(video), half)
         x = same_max_pool(x, (1, 3, 3), (1, 2, 2))
         x = self.Conv3d_2b_1x1(x, half)
         x = self.Conv3d_2c_3x3(x, half)
         x = same_max_pool(x, (1, 3, 3), (1, 2, 2))
         x = self._blocks("Mixed_3", x, half)
-        x = same_max_pool(x, (3, 3, 3), (2, 2, 2))
+        # These two pools look ahead in time: the end of a gap would see the clip behind it.
+        x = zero_gaps(same_max_pool(x, (3, 3, 3), (2, 2, 2)), quarter)
         x = self._blocks("Mixed_4", x, quarter)
-        x = self._pool_5a(x)
+        x = zero_gaps(self._pool_5a(x), last)
         return self._blocks("Mixed_5", x, last)
 
-    def _blocks(self, prefix: str, x: Tensor, steps: Sequence[int] | None) -> Tensor:
+    def _blocks(self, prefix: str, x: Tensor, gaps: Sequence[Gap] | None) -> Tensor:
         for name in MIXED:
             if name.startswith(prefix):
-                x = getattr(self, name)(x, steps)
+                x = getattr(self, name)(x, gaps)
         return x
 
     @staticmethod
@@ -187,12 +181,11 @@ class Teacher(Recogniser):
 
     def encode(self, video: Tensor, lengths: Sequence[int] | None) -> Tensor:
         """Spatial means of the backbone's features, (T', B, F)."""
-        frames = None
-        if lengths is None:
-            video = extend(video, self.stride)
+        if lengths is None or len({round_up(length, self.stride) for length in lengths}) == 1:
+            # Every clip has the same steps, and so a row of its own without a gap.
+            video = extend(video, self.stride) if lengths is None else extend_each(video, lengths, self.stride)
+            features = self.backbone(channels_last(video)).mean(dim=(3, 4))
         else:
-            video = extend_each(video, lengths, self.stride)
-            extended = [-(-count // self.stride) * self.stride for count in lengths]
-            frames = extended if len(set(extended)) > 1 else None
-        features: Tensor = self.backbone(channels_last(video), frames)
-        return features.mean(dim=(3, 4)).permute(2, 0, 1)
+            tape = Tape.of(lengths, self.stride)
+            features = tape.read(self.backbone(tape.write(video, lengths), tape).mean(dim=(3, 4)))
+        return features.permute(2, 0, 1)

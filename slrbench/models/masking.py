@@ -1,39 +1,26 @@
-"""Clips of different length in one batch: extending, masking, and batch normalisation that sees valid frames only.
+"""Clips of different length in one batch, so that each gives what it gives alone, with little work wasted.
 
-Shapes: B clips, T frames, C channels, H, W. A clip that is extended by its last frame to a multiple of the temporal
-stride has ``steps`` valid positions at each level; everything after them is zero, which is exactly the zero padding
-that the clip would see alone.
+Shapes: B clips, T frames, C channels, H, W. A clip is extended by its last frame to a multiple of the temporal stride,
+so that its length is known at every level. Whatever lies between clips (a ``Gap``) is kept at zero wherever a temporal
+kernel looks: exactly the zero padding that the clip sees alone. Gaps stay out of batch normalisation.
 """
 
-import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
-from torch.nn.utils.rnn import pad_sequence
 
 
-def is_capturing() -> bool:
-    """Whether the network is being traced, scripted or exported, so that the time axis must stay symbolic."""
-    return torch.jit.is_tracing() or torch.compiler.is_exporting()
+class Gap(NamedTuple):
+    """Positions ``start`` to ``stop`` along the time axis of one row that belong to no clip."""
 
-
-def channels_last(x: Tensor) -> Tensor:
-    """The same images or videos in the memory format in which convolutions are fastest on a CPU (2x and more here)."""
-    if torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting():
-        return x  # the exported formats have no memory formats
-    return x.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
-
-
-def static_size(x: Tensor, dim: int) -> int:
-    """The size of an axis that is constant in every export (channels, height, width), as a Python int."""
-    if not torch.jit.is_tracing():
-        return x.shape[dim]
-    with warnings.catch_warnings():
-        # The tracer warns that the size becomes a constant. That is what is wanted: H and W are fixed in an artifact.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        return int(x.shape[dim])
+    row: int
+    start: int
+    stop: int
 
 
 def round_up(length: int, multiple: int) -> int:
@@ -41,68 +28,185 @@ def round_up(length: int, multiple: int) -> int:
     return -(-length // multiple) * multiple
 
 
-def extend(x: Tensor, multiple: int) -> Tensor:
-    """Repeat the last position of (B, C, T, ...) until the time axis is a multiple of ``multiple``.
+def gaps_after(lengths: Sequence[int], total: int) -> tuple[Gap, ...]:
+    """The gaps of clips in rows of their own: everything after each clip's length up to ``total``."""
+    return tuple(Gap(row, length, total) for row, length in enumerate(lengths) if length < total)
 
-    Traceable with a symbolic length: the axis is extended by the most that can be needed and then cut.
+
+class Placement(NamedTuple):
+    """Where a clip lies on a tape, in frames; ``length`` is a multiple of the temporal stride."""
+
+    row: int
+    start: int
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tape:
+    """Clips one behind the other in a few rows of about the same length, ``stride`` empty frames between two clips.
+
+    A temporal network costs what its input is long: padding short clips to the longest costs more than this.
     """
-    length = x.shape[2]
-    if not is_capturing() and length % multiple == 0:
-        return x
-    repeated = x[:, :, -1:].expand(-1, -1, multiple - 1, *([-1] * (x.dim() - 3)))
-    return torch.cat([x, repeated], dim=2)[:, :, : (length + multiple - 1) // multiple * multiple]
+
+    placements: tuple[Placement, ...]
+    rows: int
+    length: int
+    stride: int
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], stride: int, rows: int = 2) -> "Tape":
+        """Lay clips of these lengths out, longest first, each in the row that is shortest so far.
+
+        Args:
+            lengths: frames of each clip, 1 and above.
+            stride: temporal stride of the network; one gap of this length is at least one position at every level,
+                and at least the 3 frames that a kernel of 7 looks ahead.
+            rows: two by default, for torch's small convolutions of a single row leave oneDNN for a slow kernel.
+        """
+        ends = [0] * min(rows, len(lengths))
+        placements: list[Placement | None] = [None] * len(lengths)
+        for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+            row = ends.index(min(ends))
+            start = ends[row] + stride if ends[row] else 0
+            placement = Placement(row, start, round_up(lengths[index], stride))
+            placements[index] = placement
+            ends[row] = start + placement.length
+        placed = tuple(placement for placement in placements if placement is not None)
+        return cls(placements=placed, rows=len(ends), length=max(ends), stride=stride)
+
+    def gaps(self, stride: int) -> tuple[Gap, ...]:
+        """The gaps at the level that has one position per ``stride`` frames."""
+        gaps = []
+        for row in range(self.rows):
+            end = 0
+            for _, start, length in sorted(place for place in self.placements if place.row == row):
+                gaps.append(Gap(row, end // stride, start // stride))
+                end = start + length
+            gaps.append(Gap(row, end // stride, self.length // stride))
+        return tuple(gap for gap in gaps if gap.start < gap.stop)
+
+    def write(self, video: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Lay a padded video (B, C, T, H, W) out as (rows, C, length, H, W); its padding is not read."""
+        shape = (self.rows, video.shape[1], self.length, *video.shape[3:])
+        tape = torch.empty(shape, dtype=video.dtype, device=video.device, memory_format=torch.channels_last_3d).zero_()
+        for clip, frames, (row, start, length) in zip(video, lengths, self.placements, strict=True):
+            tape[row, :, start : start + frames] = clip[:, :frames]
+            tape[row, :, start + frames : start + length] = clip[:, frames - 1 : frames]
+        return tape
+
+    def read(self, features: Tensor) -> Tensor:
+        """Take features (rows, C, length / stride) apart into (B, C, longest / stride), zero after each clip."""
+        clips = [
+            features[row, :, start // self.stride : (start + length) // self.stride].T
+            for row, start, length in self.placements
+        ]
+        return nn.utils.rnn.pad_sequence(clips, batch_first=True).transpose(1, 2)
 
 
 def extend_each(x: Tensor, lengths: Sequence[int], multiple: int) -> Tensor:
-    """Extend every clip by its own last frame to its own multiple of ``multiple``; zero after that.
-
-    Args:
-        x: (B, C, T, ...), anything after each clip's length is ignored.
-        lengths: valid length of each clip, 1..T.
-        multiple: temporal stride of the network.
+    """Extend every clip of (B, C, T, ...) by its own last position to its own multiple; zero after that.
 
     Returns:
-        (B, C, round_up(max(lengths), multiple), ...)
+        (B, C, round_up(max(lengths), multiple), ...); what lay after a clip's length is not read.
     """
-    rows = [extend(x[i : i + 1, :, :length], multiple) for i, length in enumerate(lengths)]
-    longest = max(row.shape[2] for row in rows)
-    pad = (0,) * (2 * (x.dim() - 3))
-    return torch.cat([functional.pad(row, (*pad, 0, longest - row.shape[2])) for row in rows])
+    longest = round_up(max(lengths), multiple)
+    rows = []
+    for clip, length in zip(x, lengths, strict=True):
+        extended = round_up(length, multiple)
+        index = torch.arange(extended, device=x.device).clamp_max_(length - 1)
+        pad = (0, 0) * (clip.dim() - 2) + (0, longest - extended)
+        rows.append(functional.pad(clip.index_select(1, index), pad))
+    return torch.stack(rows)
 
 
-def zero_after(x: Tensor, steps: Sequence[int]) -> Tensor:
-    """Zero the positions of (B, C, T, ...) after each clip's valid ``steps``."""
-    positions = torch.arange(x.shape[2], device=x.device)
-    mask = positions[None, :] < torch.tensor(steps, device=x.device)[:, None]
-    return x * mask.reshape(x.shape[0], 1, -1, *([1] * (x.dim() - 3)))
-
-
-def masked_batch_norm(norm: nn.Module, x: Tensor, steps: Sequence[int]) -> Tensor:
-    """Batch normalisation whose statistics see valid positions only; the others come out as zero.
+def norm_relu(norm: nn.Module, x: Tensor, gaps: Sequence[Gap] | None) -> Tensor:
+    """Batch normalisation and ReLU; gaps come out as zero and stay out of the statistics.
 
     Args:
-        norm: an ``nn.BatchNorm1d`` or ``nn.BatchNorm3d``.
-        x: (B, C, T, ...).
-        steps: valid positions of each clip along T.
+        norm: an ``nn.BatchNorm1d`` or ``nn.BatchNorm3d`` with affine parameters and running statistics.
+        x: (B, C, T, ...), a temporary of the caller: its gaps are overwritten.
+        gaps: None where every position belongs to a clip.
     """
+    if gaps is None:
+        return torch.relu_(norm(x))
     assert isinstance(norm, nn.modules.batchnorm._BatchNorm)
-    # Channels last, every valid position of the batch is one row: the library's own kernel computes the statistics.
-    last = x.movedim(1, -1)
-    rows = [clip[:count].flatten(0, -2) for clip, count in zip(last, steps, strict=True)]
-    training = norm.training
-    if training and norm.num_batches_tracked is not None:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    if not norm.training:
+        y: Tensor = norm(x)
+        _fill(y, gaps, 0.0)
+        return torch.relu_(y)
+    y, mean, variance = _MaskedNormRelu.apply(x, norm.weight, norm.bias, gaps, norm.eps)
+    assert norm.num_batches_tracked is not None
+    with torch.no_grad():
         norm.num_batches_tracked.add_(1)
-    normalised = functional.batch_norm(
-        torch.cat(rows),
-        norm.running_mean,
-        norm.running_var,
-        norm.weight,
-        norm.bias,
-        training,
-        norm.momentum if norm.momentum is not None else 0.0,
-        norm.eps,
-    )
-    padded = pad_sequence(list(normalised.split([len(row) for row in rows])), batch_first=True)
-    per_step = last[0, 0].numel() // last.shape[-1]
-    padded = functional.pad(padded, (0, 0, 0, last.shape[1] * per_step - padded.shape[1]))
-    return padded.reshape(last.shape).movedim(-1, 1)
+        weight = norm.momentum if norm.momentum is not None else 1.0 / float(norm.num_batches_tracked)
+        norm.running_mean.lerp_(mean, weight)
+        norm.running_var.lerp_(variance, weight)
+    return y
+
+
+def zero_gaps(x: Tensor, gaps: Sequence[Gap] | None) -> Tensor:
+    """(B, C, T, ...) with zero in the gaps."""
+    if gaps is None:
+        return x
+    keep = torch.ones(x.shape[0], 1, x.shape[2], dtype=x.dtype, device=x.device)
+    _fill(keep, gaps, 0.0)
+    return x * keep.reshape(keep.shape + (1,) * (x.dim() - 3))
+
+
+def _fill(x: Tensor, gaps: Sequence[Gap], value: float | Tensor) -> None:
+    """Overwrite the gaps of (B, C, T, ...), with one value for all channels or one (C,) for each."""
+    if isinstance(value, Tensor):
+        value = value.to(x.dtype).reshape(-1, *([1] * (x.dim() - 2)))
+    for row, start, stop in gaps:
+        x[row, :, start:stop] = value
+
+
+class _MaskedNormRelu(torch.autograd.Function):
+    """Batch statistics of the valid positions at nearly the price of the library's own batch normalisation.
+
+    The library's kernel runs over all N positions with the gaps filled so that they change nothing. Filled with the
+    mean of the n valid positions they leave the mean as it is and shrink the variance by r = n / N, so eps is scaled
+    by r and the weight by sqrt(r): (x - mean) / sqrt(var + eps) = sqrt(r) (x - mean) / sqrt(r var + r eps).
+    In the gradient, filling the gaps with the mean gradient of the valid positions does the same.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, gaps: Sequence[Gap], eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the output, and the mean and the unbiased variance of the valid positions."""
+        axes = (0, *range(2, x.dim()))
+        per_step = x[0, 0, 0].numel()
+        total = x.shape[0] * x.shape[2] * per_step
+        valid = total - per_step * sum(gap.stop - gap.start for gap in gaps)
+        ratio = valid / total
+        _fill(x, gaps, 0.0)
+        _fill(x, gaps, x.sum(axes, dtype=weight.dtype) / valid)
+        mean, variance = torch.zeros_like(weight), torch.zeros_like(weight)
+        scaled = weight * ratio**0.5
+        # Momentum 1 makes the running statistics those of this batch.
+        y, saved_mean, saved_invstd = torch.native_batch_norm(
+            x, scaled, bias, mean, variance, True, 1.0, eps * ratio
+        )
+        y.clamp_min_(0.0)
+        _fill(y, gaps, 0.0)
+        ctx.save_for_backward(x, y, scaled, saved_mean, saved_invstd)
+        ctx.gaps, ctx.eps, ctx.axes, ctx.valid, ctx.ratio = gaps, eps * ratio, axes, valid, ratio
+        variance *= (total - 1) / max(valid - 1, 1)
+        ctx.mark_non_differentiable(mean, variance)
+        return y, mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        """Gradients of x, weight and bias."""
+        x, y, scaled, saved_mean, saved_invstd = ctx.saved_tensors
+        gradient = torch.ops.aten.threshold_backward(gradients[0], y, 0)
+        total = gradient.sum(ctx.axes, dtype=scaled.dtype)
+        _fill(gradient, ctx.gaps, total / ctx.valid)
+        dx, dscaled, _ = torch.ops.aten.native_batch_norm_backward(
+            gradient, x, scaled, None, None, saved_mean, saved_invstd, True, ctx.eps, [True, True, False]
+        )
+        return dx, dscaled * ctx.ratio**0.5, total, None, None

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import mobilenetv3 as torchvision_mobilenetv3
 
+from slrbench.models.capture import channels_last, extend
 from slrbench.models.ctc_head import CtcHead, Recogniser
-from slrbench.models.masking import channels_last, extend, extend_each, masked_batch_norm
+from slrbench.models.masking import extend_each, gaps_after, norm_relu, round_up
 from slrbench.models.spec import ModelSpec
 
 STRIDE = 4
@@ -26,15 +27,15 @@ def mobilenetv3_features(spec: ModelSpec) -> nn.Sequential:
     settings, last_channel = torchvision_mobilenetv3._mobilenet_v3_conf(
         f"mobilenet_v3_{spec.variant}", width_mult=spec.width_mult
     )
+    strided = [block for block in settings if block.stride == 2]
+    for block in strided[: {32: 0, 16: 1, 8: 2}[spec.spatial_stride]]:
+        block.stride = 1
     features = torchvision_mobilenetv3.MobileNetV3(settings, last_channel).features
     assert isinstance(features, nn.Sequential)
     for module in features.modules():
         if isinstance(module, nn.BatchNorm2d):
             # torchvision's 0.01 leaves the running statistics far behind after a short training.
             module.momentum = spec.batch_norm_momentum
-    stem = features[0][0]
-    assert isinstance(stem, nn.Conv2d)
-    stem.stride = (spec.stem_stride, spec.stem_stride)
     return features
 
 
@@ -53,13 +54,12 @@ class TemporalConvolutions(nn.Module):
 
     def forward(self, x: Tensor, frames: Sequence[int] | None = None) -> Tensor:
         """(B, F, T) to (B, channels, T / 4); T and each clip's ``frames`` are multiples of 4."""
-        half = None if frames is None else [count // 2 for count in frames]
-        x = functional.max_pool1d(self._normalise(self.norm1, self.conv1(x), frames), 2)
-        return functional.max_pool1d(self._normalise(self.norm2, self.conv2(x), half), 2)
-
-    @staticmethod
-    def _normalise(norm: nn.Module, x: Tensor, steps: Sequence[int] | None) -> Tensor:
-        return torch.relu(norm(x) if steps is None else masked_batch_norm(norm, x, steps))
+        gaps = half_gaps = None
+        if frames is not None:
+            gaps = gaps_after(frames, x.shape[2])
+            half_gaps = gaps_after([count // 2 for count in frames], x.shape[2] // 2)
+        x = functional.max_pool1d(norm_relu(self.norm1, self.conv1(x), gaps), 2)
+        return functional.max_pool1d(norm_relu(self.norm2, self.conv2(x), half_gaps), 2)
 
 
 class Student(Recogniser):
@@ -90,7 +90,7 @@ class Student(Recogniser):
         valid = torch.cat([clip[:, :count].transpose(0, 1) for clip, count in zip(video, lengths, strict=True)])
         clips = self._frame_features(valid).split(list(lengths))
         sequence = nn.utils.rnn.pad_sequence(list(clips), batch_first=True).transpose(1, 2)
-        extended = [-(-count // STRIDE) * STRIDE for count in lengths]
+        extended = [round_up(count, STRIDE) for count in lengths]
         features = self.temporal(extend_each(sequence, lengths, STRIDE), extended if len(set(extended)) > 1 else None)
         return features.permute(2, 0, 1)
 

@@ -31,7 +31,11 @@ class ModelSpec(BaseModel):
     # student: MobileNetV3 per frame, temporal convolutions
     variant: Literal["small", "large"] = "small"
     width_mult: float = Field(default=1.0, gt=0.0, description="channel multiplier of MobileNetV3")
-    stem_stride: Literal[1, 2] = Field(default=2, description="1 keeps twice the resolution, for frames under 96 px")
+    spatial_stride: Literal[8, 16, 32] = Field(
+        default=32,
+        description="pixels per cell of the last feature map; below the original 32 the first strides after the stem "
+        "are left out, which small frames need",
+    )
     conv_channels: int = Field(default=512, ge=1, description="channels of the temporal convolutions")
 
     @property

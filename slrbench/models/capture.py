@@ -1,0 +1,41 @@
+"""What keeps the networks traceable: a symbolic time axis, constant H and W, no memory formats in exported graphs."""
+
+import warnings
+
+import torch
+from torch import Tensor
+from torch.jit._trace import TracerWarning, is_tracing
+
+
+def is_capturing() -> bool:
+    """Whether the network is being traced or exported, so that the time axis must stay symbolic."""
+    return is_tracing() or torch.compiler.is_exporting()
+
+
+def static_size(x: Tensor, dim: int) -> int:
+    """The size of an axis that is constant in every export (channels, height, width), as a Python int."""
+    if not is_tracing():
+        return x.shape[dim]
+    with warnings.catch_warnings():
+        # The tracer warns that the size becomes a constant. That is what is wanted: H and W are fixed in an artifact.
+        warnings.simplefilter("ignore", TracerWarning)
+        return int(x.shape[dim])
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """The same images or videos in the memory format in which convolutions are fastest on a CPU (2x and more here)."""
+    if torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting():
+        return x  # the exported formats have no memory formats
+    return x.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
+
+
+def extend(x: Tensor, multiple: int) -> Tensor:
+    """Repeat the last position of (B, C, T, ...) until the time axis is a multiple of ``multiple``.
+
+    Traceable with a symbolic length: the axis is extended by the most that can be needed and then cut.
+    """
+    length = x.shape[2]
+    if not is_capturing() and length % multiple == 0:
+        return x
+    repeated = x[:, :, -1:].expand(-1, -1, multiple - 1, *([-1] * (x.dim() - 3)))
+    return torch.cat([x, repeated], dim=2)[:, :, : (length + multiple - 1) // multiple * multiple]

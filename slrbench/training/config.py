@@ -1,0 +1,145 @@
+"""Presets: everything that determines a training run, as TOML. Loads no torch.
+
+Any field may be set from the command line: ``--set teacher.width=0.5``.
+"""
+
+import tomllib
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from slrbench.errors import BadInputError
+from slrbench.models.spec import ModelSpec
+
+Role = Literal["teacher", "student"]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkConfig(_Config):
+    """Dimensions of one network; the number of classes comes from the corpus."""
+
+    width: float = Field(default=1.0, gt=0)
+    temporal_stride: Literal[4, 8] = 4
+    variant: Literal["small", "large"] = "small"
+    width_mult: float = Field(default=1.0, gt=0)
+    spatial_stride: Literal[8, 16, 32] = 32
+    conv_channels: int = Field(default=512, ge=1)
+    lstm_hidden: int = Field(default=512, ge=1)
+    lstm_layers: int = Field(default=2, ge=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+
+    def spec(self, role: Role, num_classes: int) -> ModelSpec:
+        """The network of that role over ``num_classes`` classes (with the blank)."""
+        return ModelSpec(architecture=role, num_classes=num_classes, **self.model_dump())
+
+
+class OptimisationConfig(_Config):
+    """How one network is trained."""
+
+    steps: int = Field(default=1000, ge=1, description="optimiser steps")
+    batch_size: int = Field(default=16, ge=1, description="clips of a step")
+    learning_rate: float = Field(default=2e-3, gt=0, description="peak; linear warm-up, then cosine to zero")
+    warmup_steps: int = Field(default=50, ge=0)
+    weight_decay: float = Field(default=1e-2, ge=0, description="decoupled (AdamW)")
+    clip_norm: float = Field(default=5.0, gt=0, description="gradients are scaled down to this norm")
+    auxiliary_weight: float = Field(default=0.5, ge=0, description="lambda, of CTC on the head before the BiLSTM")
+    curriculum_steps: int = Field(default=200, ge=0, description="steps until clips of every length are shown")
+    first_difficulty: float = Field(default=0.15, gt=0, le=1, description="share of the longest clip at the start")
+    evaluate_every: int = Field(default=250, ge=1, description="steps between evaluations on dev")
+    save_every: int = Field(default=100, ge=1, description="steps between states that --resume continues from")
+
+
+class DistillationConfig(_Config):
+    """loss = (1 - alpha) CTC + lambda CTC(auxiliary) + alpha tau^2 KL(teacher || student) over valid steps."""
+
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    temperature: float = Field(default=2.0, gt=0, description="tau")
+    frames: Literal["all", "symmetric", "no-blank"] = Field(
+        default="all",
+        description="all steps; the teacher's non-blank steps and their neighbours; all steps, blank column removed",
+    )
+    largest_teacher_wer: float = Field(default=0.3, gt=0, description="a worse teacher (dev) is refused")
+
+
+class OverfitConfig(_Config):
+    """The over-fitting test that a network passes before it is trained."""
+
+    samples: int = Field(default=5, ge=1)
+    epochs: int = Field(default=600, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    warmup_epochs: int = Field(default=50, ge=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+
+class RunConfig(_Config):
+    """One run of train-and-export."""
+
+    preset: str
+    data: str
+    seed: int = 0
+    threads: int = Field(default=0, ge=0, description="0: every core")
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    teacher: NetworkConfig = NetworkConfig()
+    student: NetworkConfig = NetworkConfig()
+    train_teacher: OptimisationConfig = OptimisationConfig()
+    train_student: OptimisationConfig = OptimisationConfig()
+    distillation: DistillationConfig = DistillationConfig()
+    overfit: OverfitConfig = OverfitConfig()
+
+    def network(self, role: Role) -> NetworkConfig:
+        """Dimensions of the network of that role."""
+        return self.teacher if role == "teacher" else self.student
+
+    def optimisation(self, role: Role) -> OptimisationConfig:
+        """How the network of that role is trained."""
+        return self.train_teacher if role == "teacher" else self.train_student
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names that ``load_preset`` takes."""
+    return tuple(sorted(p.name.removesuffix(".toml") for p in _folder().iterdir() if p.name.endswith(".toml")))
+
+
+def _folder() -> Any:
+    return files("slrbench.training") / "presets"
+
+
+def load_preset(name: str, settings: Iterable[str] = ()) -> RunConfig:
+    """Read a preset and replace fields by ``section.field=value`` texts (``data=...`` for one without a section).
+
+    Raises:
+        BadInputError: an unknown preset or field, or a value that does not fit.
+    """
+    if name not in preset_names():
+        raise BadInputError(f"unknown preset {name!r}", hint=f"choose among {', '.join(preset_names())}")
+    document = tomllib.loads((_folder() / f"{name}.toml").read_text(encoding="utf-8"))
+    document["preset"] = name
+    for setting in settings:
+        _apply(document, setting)
+    try:
+        return RunConfig.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadInputError(
+            f"{where}={first.get('input')!r} does not fit: {first['msg']}",
+            hint="python -m slrbench list presets shows every field with its value",
+        ) from error
+
+
+def _apply(document: dict[str, Any], setting: str) -> None:
+    path, equals, value = setting.partition("=")
+    parts = path.strip().split(".")
+    if not equals or not 1 <= len(parts) <= 2:
+        raise BadInputError(f"{setting!r} is not field=value or section.field=value", hint="teacher.width=0.5")
+    target = document
+    if len(parts) == 2:
+        target = document.setdefault(parts[0], {})
+        if not isinstance(target, dict):
+            raise BadInputError(f"{parts[0]!r} has no fields, in {setting!r}", hint=f"write {parts[0]}=VALUE")
+    target[parts[-1]] = value.strip()

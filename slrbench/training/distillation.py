@@ -1,0 +1,50 @@
+"""Frame-wise distillation between two CTC networks with the same output steps.
+
+Shapes: B clips, T' output steps, C classes with blank 0. Log-probabilities are (T', B, C).
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from slrbench.models.spec import BLANK
+from slrbench.training.config import DistillationConfig
+
+
+def valid_steps(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
+    """Boolean mask ``(T', B)``: step t of clip b lies within the clip."""
+    return torch.arange(steps, device=device)[:, None] < lengths.to(device)[None, :]
+
+
+def distillation_loss(student: Tensor, teacher: Tensor, lengths: Tensor, config: DistillationConfig) -> Tensor:
+    """tau^2 KL(teacher || student) at temperature tau, summed over classes, averaged over the chosen valid steps.
+
+    Softening log-probabilities equals softening logits: softmax(log p / tau) = softmax(z / tau). The factor tau^2 keeps
+    the gradient's size (Hinton et al., arXiv 1503.02531). ``frames="symmetric"`` takes the teacher's non-blank steps
+    and their neighbours (Hilmes et al., arXiv 2506.01503); ``"no-blank"`` drops the blank column and renormalises (VAC).
+
+    Args:
+        student: log-probabilities (T', B, C), with gradient.
+        teacher: log-probabilities (T', B, C).
+        lengths: valid output steps of each clip (B,).
+        config: temperature and choice of steps.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if student.shape != teacher.shape:
+        raise ValueError(f"student {tuple(student.shape)} and teacher {tuple(teacher.shape)} differ in shape")
+    mask = valid_steps(lengths, student.shape[0], student.device)
+    if config.frames == "symmetric":
+        spikes = (teacher.argmax(dim=-1) != BLANK) & mask
+        near = spikes.clone()
+        near[1:] |= spikes[:-1]
+        near[:-1] |= spikes[1:]
+        mask = mask & near
+    if config.frames == "no-blank":
+        student, teacher = student[..., BLANK + 1 :], teacher[..., BLANK + 1 :]
+    tau = config.temperature
+    student_soft = functional.log_softmax(student.float() / tau, dim=-1)
+    teacher_soft = functional.log_softmax(teacher.float() / tau, dim=-1)
+    divergence = functional.kl_div(student_soft, teacher_soft, reduction="none", log_target=True).sum(dim=-1)
+    return tau**2 * (divergence * mask).sum() / mask.sum().clamp(min=1)

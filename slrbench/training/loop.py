@@ -1,0 +1,371 @@
+"""The training loop of one network: CTC on both heads, with distillation from a teacher where one is given.
+
+A run is a function of its configuration: batches come from the step number, and the state that ``--resume``
+continues from holds weights, optimiser and random generator, so that on the CPU an interrupted run ends with the
+same weights as one that was not.
+
+Shapes: B clips, T frames, T' output steps, C classes with blank 0.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from exporters.artifact import atomic_path
+from slrbench.data.batching import Batch
+from slrbench.data.corpus import Corpus
+from slrbench.errors import BadInputError, RunFailedError
+from slrbench.evaluation import evaluate
+from slrbench.models.ctc_head import CtcOutput, Recogniser
+from slrbench.models.spec import BLANK
+from slrbench.records import ErrorCounts
+from slrbench.training.batches import BatchStream
+from slrbench.training.config import DistillationConfig, OptimisationConfig
+from slrbench.training.distillation import distillation_loss
+
+_STATE_VERSION = 1
+_REFRESH_BATCHES = 12  # training batches over which the statistics of batch normalisation are taken anew
+_MOST_SKIPPED = 20  # steps in a row with a loss that is not finite, after which training has failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """One optimiser step."""
+
+    step: int
+    steps: int
+    loss: float
+    ctc: float
+    gradient_norm: float
+    learning_rate: float
+    blank_share: float
+    difficulty: float
+    clips_per_s: float
+    dev_wer: float | None = None
+
+
+@dataclass(kw_only=True)
+class TrainingResult:
+    """What a run gave; the module holds its weights."""
+
+    seconds: float
+    steps: int
+    clips_dropped: int
+    steps_skipped: int
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Normalised video (B, 3, T, H, W), lengths, labels and label lengths; only the video leaves the CPU."""
+    frames = torch.from_numpy(batch.video).to(device)
+    video = frames.permute(0, 4, 1, 2, 3).float().div_(127.5).sub_(1.0)
+    return video, *(torch.from_numpy(x) for x in (batch.lengths, batch.labels, batch.label_lengths))
+
+
+def ctc_loss(log_probs: Tensor, lengths: Tensor, labels: Tensor, label_lengths: Tensor) -> Tensor:
+    """CTC loss in fp32: of each clip per gloss, averaged over clips (the 'mean' of ``torch.nn.CTCLoss``).
+
+    cuDNN's kernel is kept out: it took logits for log-probabilities and ignored ``zero_infinity``
+    (pytorch/pytorch#176910). Clips that cannot be aligned were dropped before.
+    """
+    with torch.backends.cudnn.flags(enabled=False):
+        return functional.ctc_loss(
+            log_probs.float(), labels, lengths, label_lengths, blank=BLANK, reduction="mean", zero_infinity=True
+        )
+
+
+def learning_rate_at(step: int, config: OptimisationConfig) -> float:
+    """Linear warm-up, then cosine to zero at the last step."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    share = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+@torch.no_grad()
+def refresh_batch_norm(model: Recogniser, batches: Iterator[Batch], device: torch.device) -> None:
+    """Take the running statistics anew, as plain averages over ``batches``, with the weights as they are.
+
+    Moving averages lag behind weights that still change: evaluation then runs another network than training did.
+    """
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    was_training = model.training
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative average
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.Dropout | nn.LSTM):
+            module.eval()
+    for count, batch in enumerate(batches):
+        for norm in norms:
+            norm.momentum = 1.0 / (count + 1)
+        video, lengths, _, _ = to_device(batch, device)
+        model(video, lengths)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.train(was_training)
+
+
+def infer_with(model: Recogniser, device: torch.device) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    """The network as a function of NumPy arrays, in evaluation mode without gradients."""
+
+    def infer(video: NDArray[Any]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            result: NDArray[np.float32] = model(torch.from_numpy(video).to(device)).float().cpu().numpy()
+            return result
+
+    return infer
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, the mode before afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+class Trainer:
+    """Trains one network; ``run`` may be interrupted at any step and continued by another ``Trainer``."""
+
+    def __init__(
+        self,
+        model: Recogniser,
+        corpus: Corpus,
+        config: OptimisationConfig,
+        *,
+        seed: int,
+        teacher: Recogniser | None = None,
+        distillation: DistillationConfig | None = None,
+        mixed_precision: str = "no",
+        device: str = "cpu",
+        state_path: Path | None = None,
+    ) -> None:
+        """Prepare model and optimiser.
+
+        Raises:
+            BadInputError: teacher and student have different output strides or classes.
+        """
+        if teacher is not None:
+            if (teacher.stride, teacher.spec.num_classes) != (model.stride, model.spec.num_classes):
+                raise BadInputError(
+                    f"teacher (stride {teacher.stride}, {teacher.spec.num_classes} classes) and student "
+                    f"(stride {model.stride}, {model.spec.num_classes} classes) do not give the same output",
+                    hint="train the teacher with temporal_stride=4 on the same corpus",
+                )
+            teacher.eval().requires_grad_(False)
+        self.accelerator = Accelerator(mixed_precision=mixed_precision, cpu=device == "cpu")
+        self.device = self.accelerator.device
+        self.corpus, self.config, self.seed = corpus, config, seed
+        self.distillation = distillation or DistillationConfig()
+        self.state_path = state_path
+        optimiser = torch.optim.AdamW(
+            _parameter_groups(model, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98)
+        )
+        self.model, self.optimiser = self.accelerator.prepare(model, optimiser)
+        self.teacher = teacher.to(self.device) if teacher is not None else None
+        self.stream = BatchStream(
+            corpus,
+            batch_size=config.batch_size,
+            seed=seed,
+            stride=model.stride,
+            curriculum_steps=config.curriculum_steps,
+            first_difficulty=config.first_difficulty,
+        )
+        self.step = 0
+        self.result = TrainingResult(seconds=0.0, steps=0, clips_dropped=0, steps_skipped=0)
+        self._skipped_in_a_row = 0
+
+    def run(self, on_step: Callable[[StepReport], None] | None = None, *, until: int | None = None) -> TrainingResult:
+        """Train to the last step (or ``until``), refresh batch normalisation, leave the model in evaluation mode.
+
+        Raises:
+            RunFailedError: the loss was not finite for many steps in a row.
+        """
+        last = self.config.steps if until is None else min(until, self.config.steps)
+        if self.step == 0:
+            torch.manual_seed(self.seed)
+        self.model.train()
+        while self.step < last:
+            started = perf_counter()
+            report = self._train_step()
+            self.step += 1
+            self.result.seconds += perf_counter() - started
+            self.result.steps = self.step
+            if report is None:
+                continue
+            if self.step % self.config.evaluate_every == 0 and self.step < self.config.steps:
+                wer = self.dev_error().wer
+                self.result.history.append({"step": self.step, "loss": report["loss"], "dev_wer": wer})
+                report["dev_wer"] = wer
+            if self.state_path is not None and self.step % self.config.save_every == 0:
+                self.save_state()
+            if on_step is not None:
+                seconds = perf_counter() - started
+                on_step(
+                    StepReport(
+                        step=self.step,
+                        steps=self.config.steps,
+                        difficulty=self.stream.difficulty((self.step - 1) // self.stream.steps_per_epoch),
+                        clips_per_s=self.config.batch_size / seconds,
+                        **report,
+                    )
+                )
+        if self.step >= self.config.steps:
+            self.refresh()
+        self.model.eval()
+        return self.result
+
+    def _train_step(self) -> dict[str, float] | None:
+        drawn = self.stream[self.step]
+        self.result.clips_dropped += drawn.dropped
+        if drawn.batch is None:
+            return None
+        rate = learning_rate_at(self.step, self.config)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        video, lengths, labels, label_lengths = to_device(drawn.batch, self.device)
+        with self.accelerator.autocast():
+            output: CtcOutput = self.model.forward_training(video, lengths)
+            soft = self._teach(video, lengths)
+        ctc = ctc_loss(output.log_probs, output.lengths, labels, label_lengths)
+        auxiliary = ctc_loss(output.auxiliary_log_probs, output.lengths, labels, label_lengths)
+        loss = ctc + self.config.auxiliary_weight * auxiliary
+        if soft is not None:
+            alpha = self.distillation.alpha
+            divergence = distillation_loss(output.log_probs, soft, output.lengths, self.distillation)
+            loss = (1 - alpha) * ctc + self.config.auxiliary_weight * auxiliary + alpha * divergence
+        if not torch.isfinite(loss):
+            return self._skip(float(loss))
+        self._skipped_in_a_row = 0
+        self.optimiser.zero_grad(set_to_none=True)
+        self.accelerator.backward(loss)
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.optimiser.step()
+        blanks = (output.log_probs.detach().argmax(dim=-1) == BLANK).float().mean()
+        return {
+            "loss": float(loss.detach()),
+            "ctc": float(ctc.detach()),
+            "gradient_norm": float(norm),
+            "learning_rate": rate,
+            "blank_share": float(blanks),
+        }
+
+    def _teach(self, video: Tensor, lengths: Tensor) -> Tensor | None:
+        if self.teacher is None:
+            return None
+        with torch.no_grad():
+            soft: Tensor = self.teacher(video, lengths)
+            return soft
+
+    def _skip(self, loss: float) -> None:
+        self.result.steps_skipped += 1
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row >= _MOST_SKIPPED:
+            raise RunFailedError(
+                f"the loss was {loss} for {_MOST_SKIPPED} steps in a row, up to step {self.step + 1}",
+                hint="lower the learning rate (--set train_teacher.learning_rate=5e-4), or switch mixed precision off",
+            )
+
+    def refresh(self) -> None:
+        """Take the statistics of batch normalisation anew over training clips of the current difficulty."""
+
+        def batches() -> Iterator[Batch]:
+            # Negative seeds cannot collide with training: another stream, at full difficulty once it is reached.
+            stream = BatchStream(
+                self.corpus,
+                batch_size=self.config.batch_size,
+                seed=self.seed + 1_000_003,
+                stride=self.model.stride,
+                curriculum_steps=0,
+                first_difficulty=1.0,
+            )
+            for step in range(min(_REFRESH_BATCHES, stream.steps_per_epoch)):
+                batch = stream[step].batch
+                if batch is not None:
+                    yield batch
+
+        # Evaluating must not move the random numbers that training goes on with.
+        with torch.random.fork_rng(devices=[]):
+            refresh_batch_norm(self.model, batches(), self.device)
+
+    def dev_error(self, split: str = "dev", limit: int | None = 100) -> ErrorCounts:
+        """Word errors on a split, greedy decoding, with fresh batch normalisation."""
+        self.refresh()
+        with evaluation_mode(self.model):
+            infer = infer_with(self.model, self.device)
+            return evaluate(infer, self.corpus.split(split), self.corpus.vocabulary, limit=limit, batch=8).counts
+
+    def save_state(self) -> None:
+        """Write everything that the next step depends on, whole or not at all."""
+        assert self.state_path is not None
+        state = {
+            "version": _STATE_VERSION,
+            "identity": self._identity(),
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "random": torch.get_rng_state(),
+            "result": vars(self.result),
+        }
+        with atomic_path(self.state_path) as temporary:
+            torch.save(state, temporary)
+
+    def load_state(self) -> bool:
+        """Continue from ``state_path``; False where there is none.
+
+        Raises:
+            BadInputError: the state is damaged, or of another configuration, corpus or seed.
+        """
+        if self.state_path is None or not self.state_path.exists():
+            return False
+        try:
+            state = torch.load(self.state_path, weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged file, all of them meaning this
+            raise BadInputError(
+                f"{self.state_path} cannot be read: {type(error).__name__}", hint="delete it and train from the start"
+            ) from error
+        if state.get("version") != _STATE_VERSION or state["identity"] != self._identity():
+            raise BadInputError(
+                f"{self.state_path} belongs to another run (configuration, corpus or seed differ)",
+                hint="give the same options as before, or another output folder",
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["random"])
+        self.step = state["step"]
+        self.result = TrainingResult(**state["result"])
+        return True
+
+    def _identity(self) -> str:
+        parts = (
+            self.model.spec.model_dump_json(),
+            self.config.model_dump_json(),
+            self.distillation.model_dump_json() if self.teacher is not None else "",
+            self.corpus.fingerprint(),
+            str(self.seed),
+        )
+        return "|".join(parts)
+
+
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay on matrices and kernels only: shrinking biases and normalisation gains helps nothing."""
+    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]

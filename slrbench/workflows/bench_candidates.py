@@ -1,0 +1,277 @@
+"""From what a person asks to measure to candidates, and to a reason for everything that cannot be one.
+
+Only files whose parity verdict passed, for the very bytes that lie there, become candidates; ``allow_unverified`` lets
+the others in, and their rows say so. A file whose hash is not its manifest's is refused always.
+"""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
+from typing import Any, cast
+
+from exporters.artifact import Artifact, ExporterError, Manifest, read_manifest
+from slrbench.errors import BadInputError, NegativeVerdictError, SlrbenchError
+from slrbench.models.spec import ModelSpec
+from slrbench.records import Candidate, ParityWord, Skipped
+from slrbench.runners.availability import check_backend, check_device, require
+from slrbench.runners.inputs import artifact_sha256, check_input_kind
+from slrbench.training.card import CARD_NAME, WEIGHTS_NAME, CheckpointCard, locate, read_card
+
+MODELS_FOLDER = Path("trained_models")
+PRECISION = "fp32"
+_VIDEO_AXES = {"float32": (0, 2, 3, 4), "uint8": (0, 1, 2, 3)}  # of B, T, H, W
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """What is measured: the product of all of these."""
+
+    backends: tuple[str, ...] = ("torch", "torchscript", "onnx", "openvino")
+    device: str = "cpu"
+    threads: tuple[int, ...] = (1,)
+    batches: tuple[int, ...] = (1,)
+    frames: tuple[int, ...] = (32,)
+    sizes: tuple[int, ...] = ()
+    """Height and width, pixels; the model's own where there is none."""
+    input_kinds: tuple[str, ...] = ("float32",)
+
+    def __post_init__(self) -> None:
+        """Refuse unknown words and numbers below 1, before anything is loaded.
+
+        Raises:
+            BadInputError: a value cannot be used, or an axis is empty.
+        """
+        for backend in self.backends:
+            check_backend(backend)
+        check_device(self.device)
+        for kind in self.input_kinds:
+            check_input_kind(kind)
+        for name in ("threads", "batches", "frames", "sizes"):
+            if bad := [value for value in getattr(self, name) if value < 1]:
+                raise BadInputError(f"{name} is {bad[0]}, expected at least 1")
+        for name in ("backends", "threads", "batches", "frames", "input_kinds"):
+            if not getattr(self, name):
+                raise BadInputError(f"no {name} given", hint="python -m slrbench bench --help shows the defaults")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchModel:
+    """A network whose files may be measured."""
+
+    model_id: str
+    folder: Path
+    spec: ModelSpec
+    frame_size: tuple[int, int]
+    parameters: int
+    weights_sha256: str
+    manifest: Manifest
+    card: CheckpointCard | None = None
+    """None for a network with random weights."""
+
+
+@dataclass
+class Plan:
+    """What will be measured, and what will not: for each refused row the error that stands behind it."""
+
+    candidates: list[Candidate] = field(default_factory=list)
+    refused: list[tuple[Skipped, SlrbenchError]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    path: Path
+    format: str
+    sha256: str
+    size_bytes: int
+    parity: ParityWord
+    why: str = ""  # where parity is not "passed"
+    fixed: tuple[tuple[str, int, int], ...] = ()  # axis, position among (batch, frames, height, width), the only value
+
+
+def find_models(names: Sequence[str], *, root: Path = MODELS_FOLDER) -> list[BenchModel]:
+    """Models by id, by path, or by role (``teacher``, ``student``: all of that kind); every model where none is named.
+
+    Raises:
+        BadInputError: there is no such model, or its card or manifest cannot be read.
+    """
+    known = {path.parent.name: path.parent for path in sorted(root.glob(f"*/{CARD_NAME}"))}
+    if not known and not names:
+        raise BadInputError(
+            f"there is no model in {root}", hint="python -m slrbench train-and-export makes one; or name a folder"
+        )
+    folders: list[Path] = list(known.values()) if not names else []
+    for name in names:
+        if name in known:
+            folders.append(known[name])
+        elif name in ("teacher", "student"):
+            folders += _of_role(name, list(known.values()), root)
+        elif Path(name).exists():
+            folders.append(locate(Path(name))[0].parent)
+        else:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise BadInputError(
+                f"there is no model {name!r}, neither in {root} nor as a path",
+                hint=f"did you mean {near[0]!r}?" if near else "python -m slrbench list models",
+            )
+    return [_load(folder) for folder in dict.fromkeys(folders)]
+
+
+def _of_role(role: str, folders: Sequence[Path], root: Path) -> list[Path]:
+    found = [folder for folder in folders if read_card(folder).role == role]
+    if not found:
+        raise BadInputError(f"there is no {role} in {root}", hint="python -m slrbench list models")
+    return found
+
+
+def _load(folder: Path) -> BenchModel:
+    card = read_card(folder)
+    try:
+        manifest = read_manifest(folder)
+    except ExporterError as error:
+        raise BadInputError(error.message, hint=error.hint) from error
+    return BenchModel(
+        model_id=card.model_id,
+        folder=folder,
+        spec=card.spec,
+        frame_size=card.frame_size,
+        parameters=card.parameters,
+        weights_sha256=card.weights_sha256,
+        manifest=manifest or Manifest(model_id=card.model_id),
+        card=card,
+    )
+
+
+def plan_candidates(models: Sequence[BenchModel], axes: Axes, *, allow_unverified: bool = False) -> Plan:
+    """Every combination of models and axes, as a candidate or as a refused row with its reason."""
+    plan = Plan()
+    for model, backend in product(models, axes.backends):
+        try:
+            require(backend, axes.device)
+        except SlrbenchError as error:
+            plan.refused.append((_row(model, backend, axes.device, error.message), error))
+            continue
+        for input_kind in axes.input_kinds:
+            _plan_file(plan, model, backend, input_kind, axes, allow_unverified=allow_unverified)
+    return plan
+
+
+def _plan_file(
+    plan: Plan, model: BenchModel, backend: str, input_kind: str, axes: Axes, *, allow_unverified: bool
+) -> None:
+    def refuse(error: SlrbenchError) -> None:
+        kind = "" if input_kind == "float32" else f"{input_kind} input: "
+        plan.refused.append((_row(model, backend, axes.device, kind + error.message), error))
+
+    try:
+        file = _find_file(model, backend, input_kind)
+        _check_parity(model, file, allow_unverified=allow_unverified)
+    except SlrbenchError as error:
+        refuse(error)
+        return
+    sizes = [(size, size) for size in axes.sizes] or [model.frame_size]
+    for threads, batch, frames, (height, width) in product(axes.threads, axes.batches, axes.frames, sizes):
+        shape = (batch, frames, height, width)
+        clash = next((f"{name} {only}, not {shape[i]}" for name, i, only in file.fixed if shape[i] != only), None)
+        if clash is not None:
+            refuse(BadInputError(f"{file.path.name} takes {clash}", hint="leave --size out, or export at that size"))
+            continue
+        values: dict[str, Any] = {
+            "model": model.model_id, "backend": backend, "format": file.format, "precision": PRECISION,
+            "device": axes.device, "threads": threads, "batch": batch, "frames": frames, "height": height,
+            "width": width, "input_kind": input_kind, "path": str(file.path.resolve()),
+            "artifact_sha256": file.sha256, "size_bytes": file.size_bytes, "parameters": model.parameters,
+            "macs": _macs(model.spec, batch, frames, height, width), "parity": file.parity,
+        }  # fmt: skip
+        plan.candidates.append(Candidate(**values))
+
+
+def _find_file(model: BenchModel, backend: str, input_kind: str) -> _File:
+    """The file that the backend opens, with its verdict, known to be the one that was checked."""
+    if backend == "torch":
+        path = model.folder / WEIGHTS_NAME
+        _check_hash(path, model.weights_sha256, "the card")
+        parity, why = _checkpoint_parity(model)
+        size = path.stat().st_size
+        return _File(
+            path=path, format="checkpoint", sha256=model.weights_sha256, size_bytes=size, parity=parity, why=why
+        )
+    entry = model.manifest.find(backend, PRECISION, input_kind)
+    again = f"python -m slrbench export {model.model_id} --formats {backend}"
+    again += "" if input_kind == "float32" else f" --input {input_kind}"
+    if entry is None:
+        raise BadInputError(f"{model.model_id} has no {backend} file", hint=again)
+    artifact = entry.artifact
+    path = model.folder / artifact.path
+    if artifact.built_from_sha256 != model.weights_sha256:
+        raise BadInputError(f"{path} was exported from other weights than the checkpoint's", hint=again)
+    _check_hash(path, artifact.sha256, "the manifest", hint=again)
+    why = "parity was not run for this file"
+    if entry.parity is not None and entry.parity_word == "failed":
+        why = "parity failed: " + (entry.parity.reasons[0] if entry.parity.reasons else "see the manifest")
+    return _File(
+        path=path,
+        format=artifact.format,
+        sha256=artifact.sha256,
+        size_bytes=artifact.size_bytes,
+        parity=entry.parity_word,
+        why=why,
+        fixed=_fixed_axes(artifact),
+    )
+
+
+def _check_parity(model: BenchModel, file: _File, *, allow_unverified: bool) -> None:
+    """Let verified files pass, and random weights: they are measured for speed and never enter a decision."""
+    if file.parity == "passed" or allow_unverified or model.card is None:
+        return
+    command = "verify" if file.format == "checkpoint" else "export"
+    raise NegativeVerdictError(
+        f"{file.path.name} is not verified: {file.why}",
+        hint=f"python -m slrbench {command} {model.model_id}, or --allow-unverified to measure it all the same",
+    )
+
+
+def _check_hash(path: Path, expected: str, who: str, *, hint: str | None = None) -> None:
+    if not path.is_file():
+        raise BadInputError(f"there is no file {path}, though {who} names it", hint=hint)
+    found = artifact_sha256(path)
+    if found != expected:
+        raise BadInputError(
+            f"{path} is not the file that was checked: its SHA-256 is {found}, {who} says {expected}",
+            hint=hint or "copy it again from where it was trained, or train again",
+        )
+
+
+def _checkpoint_parity(model: BenchModel) -> tuple[ParityWord, str]:
+    """The checkpoint is the reference of parity: what can fail is its own verification."""
+    if model.card is None:
+        return "not run", "random weights"
+    passed = model.card.checks_passed
+    if passed is None:
+        return "not run", "the checkpoint was never verified"
+    return ("passed", "") if passed else ("failed", "a check of the checkpoint's verification failed")
+
+
+def _fixed_axes(artifact: Artifact) -> tuple[tuple[str, int, int], ...]:
+    if not artifact.inputs:
+        return ()
+    shape = artifact.inputs[0].shape
+    axes = enumerate(zip(("batch", "frames", "height", "width"), _VIDEO_AXES[artifact.input_kind], strict=True))
+    return tuple((name, i, size) for i, (name, axis) in axes if isinstance(size := shape[axis], int))
+
+
+def _row(model: BenchModel, backend: str, device: str, reason: str) -> Skipped:
+    return Skipped(model=model.model_id, backend=backend, precision=PRECISION, device=device, reason=reason)
+
+
+@cache
+def _macs(spec: ModelSpec, batch: int, frames: int, height: int, width: int) -> int | None:
+    """Multiply-accumulates of one call; None where torch, which counts them, is not installed."""
+    if find_spec("torch") is None:
+        return None
+    from slrbench.models.cost import count_macs
+
+    return count_macs(spec, batch=batch, frames=frames, height=height, width=width)
