@@ -1,33 +1,31 @@
 """report.md: the decision first, then the tables behind it, for GitHub and for a terminal of 100 columns."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from slrbench.records import Decision, ErrorCounts, Measurement, Report, SummaryRow, TrainingFigures
+from slrbench.records import Decision, Measurement, Report
 from slrbench.reporting.display import MISSING, backend_name, megabytes, milliseconds, number, percent, row_name
-from slrbench.reporting.markdown import Cells, bullets, free_table, paragraphs, table, text
-from slrbench.reporting.statistics import MIN_SAMPLES, VIDEO_HZ
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One line of the tables: a measured candidate, with its row of each scope."""
-
-    any: SummaryRow  # for what both scopes' rows share
-    compute: SummaryRow | None
-    end_to_end: SummaryRow | None
+from slrbench.reporting.markdown import bullets, free_table, paragraphs, table, text
+from slrbench.reporting.tables import (
+    backend_on,
+    latency_table,
+    lines_of,
+    results_table,
+    shape,
+    size_table,
+    training_tables,
+    who,
+)
 
 
 def render_markdown(report: Report) -> str:
     """The whole report as Markdown, from the figures that it holds; nothing is computed anew."""
-    lines = _lines(report.summary)
+    lines = lines_of(report.summary)
     sections = [
         _head(report),
-        _section("Training", _training(report.training)),
-        _section("Results", _results(lines)),
-        _section("Latency in detail", _latency(lines)),
-        _section("Throughput, memory and size", _size(lines)),
+        _section("Training", training_tables(report.training)),
+        _section("Results", results_table(report, lines)),
+        _section("Latency in detail", latency_table(lines)),
+        _section("Throughput, memory and size", size_table(lines)),
         _section("Not measured", _skipped(report)),
         _section("Parity", _parity(report)),
         *[_section(title, free_table(rows)) for title, rows in report.tables.items()],
@@ -61,21 +59,6 @@ def _section(title: str, body: str) -> str:
     return f"## {title}\n\n{body}" if body else ""
 
 
-def _lines(summary: Sequence[SummaryRow]) -> list[_Line]:
-    groups: dict[tuple[Any, ...], list[SummaryRow]] = {}
-    for row in summary:
-        key = (row.artifact_sha256, row.model, row.backend, row.precision, row.device, row.threads, row.batch)
-        groups.setdefault((*key, row.frames, row.height, row.width, row.input_kind), []).append(row)
-    return [
-        _Line(
-            any=rows[0],
-            compute=next((row for row in rows if row.scope == "compute"), None),
-            end_to_end=next((row for row in rows if row.scope == "end_to_end"), None),
-        )
-        for rows in groups.values()
-    ]
-
-
 def _head(report: Report) -> str:
     machine = f"{report.environment.cpu}, {report.environment.cpu_logical_cores} logical cores"
     command = f" Made by `{report.command}`." if report.command else ""
@@ -84,175 +67,6 @@ def _head(report: Report) -> str:
         f"**{headline(report)}**",
         f"{report.created_at}, {machine}.{command}",
     )
-
-
-# --- training ---------------------------------------------------------------------------------------------------------
-
-
-def _training(figures: Sequence[TrainingFigures]) -> str:
-    if not figures:
-        return ""
-    models = table(
-        ["Model", "Role", "Checks", "Parameters (M)", "Training (min)", "WER when over-fitted (%)"],
-        [
-            (
-                f.model,
-                f.role,
-                {True: "passed", False: "FAILED", None: "not run"}[f.checks_passed],
-                number(f.parameters, 1e6),
-                number(f.train_seconds, 60.0),
-                percent(f.overfit_wer),
-            )
-            for f in figures
-        ],
-        left=3,
-    )
-    errors = table(
-        ["Model", "Data", "WER (%)", "Substitutions", "Deletions", "Insertions", "Words"],
-        [row for f in figures for row in _error_rows(f)],
-        left=2,
-    )
-    explanation = (
-        "WER counts words as the corpus defines them (letters, for fingerspelling). Words of `test` were never seen in "
-        "training; the control runs destroy what there is to read and must fail."
-    )
-    return paragraphs(models, errors, explanation)
-
-
-def _error_rows(figures: TrainingFigures) -> list[Cells]:
-    splits: list[tuple[str, ErrorCounts | None]] = [
-        ("dev", figures.dev),
-        ("test", figures.test),
-        ("test-signers", figures.test_signers),
-    ]
-    rows: list[Cells] = [
-        (figures.model, name, percent(c.wer), c.substitutions, c.deletions, c.insertions, c.reference_words)
-        for name, c in splits
-        if c is not None
-    ]
-    for name, wer in figures.controls.items():
-        rows.append((figures.model, f"control: {name}", percent(wer), MISSING, MISSING, MISSING, MISSING))
-    return rows
-
-
-# --- what was measured ------------------------------------------------------------------------------------------------
-
-
-def _results(lines: Sequence[_Line]) -> str:
-    if not lines:
-        return "Nothing was measured."
-    cells = table(
-        ["Model", "Backend", "Prec.", "Device", "Parity", "Batch", "Frames", "p50 (ms)", "Clips/s", "MB", "WER (%)"],
-        [
-            (
-                *_who(line.any),
-                line.any.parity,
-                line.any.batch,
-                line.any.frames,
-                milliseconds(line.end_to_end.p50_s if line.end_to_end else None),
-                number(line.any.throughput_clips_per_s),
-                megabytes(line.any.size_bytes),
-                percent(line.any.wer),
-            )
-            for line in lines
-        ],
-        left=5,
-    )
-    splits = sorted({line.any.wer_split for line in lines if line.any.wer_split})
-    where = f" on `{'`, `'.join(splits)}`" if splits else ""
-    return paragraphs(
-        cells,
-        f"p50: end to end for one call (a whole batch), host to host. WER: of that very file{where}. "
-        f"{_shapes(lines)}; {_threads(lines)}.",
-    )
-
-
-def _latency(lines: Sequence[_Line]) -> str:
-    if not lines:
-        return ""
-    body = []
-    for line in lines:
-        for row in (line.end_to_end, line.compute):
-            if row is not None:
-                times = [milliseconds(t) for t in (row.p50_s, row.p90_s, row.p95_s, row.p99_s, row.mean_s)]
-                scope = "end to end" if row.scope == "end_to_end" else "compute"
-                body.append((row.model, _backend_on(row), _shape(row), scope, *times, row.samples))
-    cells = table(
-        ["Model", "Backend", "B x T", "Scope", "p50 (ms)", "p90 (ms)", "p95 (ms)", "p99 (ms)", "Mean (ms)", "Samples"],
-        body,
-        left=4,
-    )
-    needed = ", ".join(f"p{share * 100:.0f} {count}" for share, count in MIN_SAMPLES.items())
-    return paragraphs(
-        cells,
-        "p50 is the median over rounds of each round's median. A percentile is left out where the samples are too few "
-        f"to know it ({needed}). Compute: run and synchronise; end to end: host to device and back as well.",
-    )
-
-
-def _size(lines: Sequence[_Line]) -> str:
-    if not lines:
-        return ""
-    headers = ["Model", "Backend", "B x T", "Frames/s", "x real time", "Cold start (ms)", "Peak RSS (MB)", "File (MB)"]
-    cells = table(
-        [*headers, "Param. (M)", "GMAC"],
-        [
-            (
-                row.model,
-                _backend_on(row),
-                _shape(row),
-                number(row.frames_per_s),
-                number(row.real_time_factor),
-                milliseconds(row.cold_start_s),
-                megabytes(row.peak_rss_bytes),
-                megabytes(row.size_bytes),
-                number(row.parameters, 1e6),
-                number(row.macs, 1e9),
-            )
-            for row in (line.any for line in lines)
-        ],
-        left=3,
-    )
-    return paragraphs(
-        cells,
-        f"Throughput is measured with calls back to back; real time is {VIDEO_HZ:g} frames per second. Cold start: "
-        "import of the runtime, load and first call in a fresh process. Peak RSS: of a process that imports that "
-        "runtime only. GMAC: multiply-accumulates of one call, LSTM counted. MB: 1,000,000 bytes.",
-    )
-
-
-def _who(row: SummaryRow) -> tuple[str, str, str, str]:
-    return row.model, backend_name(row), row.precision, row.device
-
-
-def _backend_on(row: SummaryRow) -> str:
-    parts = [backend_name(row)]
-    parts += [row.precision] if row.precision != "fp32" else []
-    parts += [row.device] if row.device != "cpu" else []
-    return " ".join(parts)
-
-
-def _shape(row: SummaryRow) -> str:
-    return f"{row.batch} x {row.frames}"
-
-
-def _said_once(lines: Sequence[_Line], words: Callable[[SummaryRow], str]) -> str:
-    """What is the same for every line, once; otherwise what it is for each model."""
-    by_model: dict[str, dict[str, None]] = {}
-    for line in lines:
-        by_model.setdefault(line.any.model, {})[words(line.any)] = None
-    distinct = {said for of_model in by_model.values() for said in of_model}
-    if len(distinct) == 1:
-        return distinct.pop()
-    return ", ".join(f"{model} {' and '.join(of_model)}" for model, of_model in by_model.items())
-
-
-def _shapes(lines: Sequence[_Line]) -> str:
-    return f"Frames of {_said_once(lines, lambda row: f'{row.height} x {row.width} pixels')}"
-
-
-def _threads(lines: Sequence[_Line]) -> str:
-    return _said_once(lines, lambda row: f"{row.threads} thread{'s' if row.threads > 1 else ''}")
 
 
 def _skipped(report: Report) -> str:
@@ -306,9 +120,21 @@ def _environment(report: Report) -> str:
         f"System: {e.platform}, Python {e.python}, host {e.hostname}",
         f"Versions: {', '.join(f'{name} {version}' for name, version in e.versions.items())}",
         f"Captured: {e.created_at}{', ' if load else ''}{load}",
+        *_settings(report.measuring.get("settings")),
         *e.notes,
     ]
     return bullets(items)
+
+
+def _settings(settings: Any) -> list[str]:
+    """How much was measured, as one bullet; the settings of a part stand with it."""
+    if not isinstance(settings, dict):
+        return []
+    parts = []
+    for name, value in settings.items():
+        inner = value if isinstance(value, dict) else {name: value}
+        parts += [f"{key} {figure}" for key, figure in inner.items()]
+    return [f"Measured with: {', '.join(parts)}"]
 
 
 def _notes(report: Report) -> str:
@@ -352,7 +178,7 @@ def _front(report: Report, decision: Decision) -> str:
         ["Pareto front", "Backend", "Prec.", "Device", "", "p50 (ms)", "WER (%)", "File (MB)"],
         [
             (
-                *_who(row),
+                *who(row),
                 "**recommended**" if i == decision.recommended else "",
                 milliseconds(row.p50_s),
                 percent(row.wer),
@@ -371,6 +197,6 @@ def _rejected(report: Report, decision: Decision) -> str:
     rows = [(report.summary[r.row], r.reason) for r in decision.rejected]
     return table(
         ["Not recommended", "Backend", "B x T", "Because"],
-        [(row.model, _backend_on(row), _shape(row), reason) for row, reason in rows],
+        [(row.model, backend_on(row), shape(row), reason) for row, reason in rows],
         left=4,
     )

@@ -8,9 +8,9 @@ How each figure is made:
   None with fewer than 64, 130 and 662 samples: the smallest counts from which a percentile is known with 99 %
   confidence with one sample above it (MLPerf inference rules, early stopping).
 - ``mean_s``: over the samples of all rounds.
-- ``throughput_clips_per_s``: calls x batch / wall time of the throughput pass, calls back to back. Measured, never
-  batch / latency. ``frames_per_s`` is that times the frames of a clip, ``real_time_factor`` that over 25 Hz. The pass
-  belongs to the candidate, so both scopes' rows carry the same figures.
+- ``throughput_clips_per_s``: calls x batch / wall time of the throughput pass, calls back to back, each from host to
+  host. Measured, never batch / latency. ``frames_per_s`` is that times the frames of a clip, ``real_time_factor`` that
+  over 25 Hz. There is one pass per candidate, so both scopes' rows carry its figures.
 
 No sample is dropped.
 """

@@ -1,0 +1,222 @@
+"""The tables of report.md that hold figures: training, results, latency, throughput, memory and size."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slrbench.records import ErrorCounts, Report, SummaryRow, TrainingFigures
+from slrbench.reporting.display import MISSING, backend_name, megabytes, milliseconds, number, percent
+from slrbench.reporting.markdown import Cells, paragraphs, table
+from slrbench.reporting.statistics import MIN_SAMPLES, VIDEO_HZ
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the tables: a measured candidate, with its row of each scope."""
+
+    any: SummaryRow  # for what both scopes' rows share
+    compute: SummaryRow | None
+    end_to_end: SummaryRow | None
+
+
+def lines_of(summary: Sequence[SummaryRow]) -> list[Line]:
+    """The rows of the summary, both scopes of a candidate together, in the order in which candidates first occur."""
+    groups: dict[tuple[Any, ...], list[SummaryRow]] = {}
+    for row in summary:
+        key = (row.artifact_sha256, row.model, row.backend, row.precision, row.device, row.threads, row.batch)
+        groups.setdefault((*key, row.frames, row.height, row.width, row.input_kind), []).append(row)
+    return [
+        Line(
+            any=rows[0],
+            compute=next((row for row in rows if row.scope == "compute"), None),
+            end_to_end=next((row for row in rows if row.scope == "end_to_end"), None),
+        )
+        for rows in groups.values()
+    ]
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def training_tables(figures: Sequence[TrainingFigures]) -> str:
+    """What training gave; empty where the report has none."""
+    if not figures:
+        return ""
+    models = table(
+        ["Model", "Role", "Checks", "Parameters (M)", "Training (min)", "WER when over-fitted (%)"],
+        [
+            (
+                f.model,
+                f.role,
+                {True: "passed", False: "FAILED", None: "not run"}[f.checks_passed],
+                number(f.parameters, 1e6),
+                number(f.train_seconds, 60.0),
+                percent(f.overfit_wer),
+            )
+            for f in figures
+        ],
+        left=3,
+    )
+    error_rows = [row for f in figures for row in _error_rows(f)]
+    errors = table(
+        ["Model", "Data", "WER (%)", "Substitutions", "Deletions", "Insertions", "Words"],
+        error_rows,
+        left=2,
+    )
+    explanation = (
+        "WER counts words as the corpus defines them (letters, for fingerspelling). Nothing in `dev` and `test` was "
+        "trained on; the control runs destroy what there is to read and must fail."
+    )
+    return paragraphs(models, errors, explanation) if error_rows else models
+
+
+def _error_rows(figures: TrainingFigures) -> list[Cells]:
+    splits: list[tuple[str, ErrorCounts | None]] = [
+        ("dev", figures.dev),
+        ("test", figures.test),
+        ("test-signers", figures.test_signers),
+    ]
+    rows: list[Cells] = [
+        (figures.model, name, percent(c.wer), c.substitutions, c.deletions, c.insertions, c.reference_words)
+        for name, c in splits
+        if c is not None
+    ]
+    for name, wer in figures.controls.items():
+        rows.append((figures.model, f"control: {name}", percent(wer), MISSING, MISSING, MISSING, MISSING))
+    return rows
+
+
+# --- what was measured ------------------------------------------------------------------------------------------------
+
+
+def results_table(report: Report, lines: Sequence[Line]) -> str:
+    """The main table: latency, throughput, size, WER and parity of each file at each shape."""
+    if not lines:
+        return "Nothing was measured."
+    cells = table(
+        ["Model", "Backend", "Prec.", "Device", "Parity", "Batch", "Frames", "p50 (ms)", "Clips/s", "MB", "WER (%)"],
+        [
+            (
+                *who(line.any),
+                line.any.parity,
+                line.any.batch,
+                line.any.frames,
+                milliseconds(line.end_to_end.p50_s if line.end_to_end else None),
+                number(line.any.throughput_clips_per_s),
+                megabytes(line.any.size_bytes),
+                percent(line.any.wer),
+            )
+            for line in lines
+        ],
+        left=5,
+    )
+    return paragraphs(
+        cells,
+        f"p50: end to end for one call (a whole batch), host to host. WER: of that very file{_wer_basis(report)}. "
+        f"{_shapes(lines)}; {_threads(lines)}.",
+    )
+
+
+def _wer_basis(report: Report) -> str:
+    """On what the rows' WER rests: `` on `test` (120 clips, 512 words)``."""
+    shown = {(row.artifact_sha256, row.backend, row.wer_split) for row in report.summary}
+    used = [a for a in report.accuracies if (a.artifact_sha256, a.backend, a.split) in shown]
+    sizes = sorted({(a.clips, a.counts.reference_words) for a in used})
+    splits = sorted({a.split for a in used})
+    if not used:
+        return ""
+    clips = " or ".join(f"{count} clips, {words} words" for count, words in sizes)
+    return f" on `{'`, `'.join(splits)}` ({clips})"
+
+
+def latency_table(lines: Sequence[Line]) -> str:
+    """Every percentile that is known, of both scopes."""
+    if not lines:
+        return ""
+    body = []
+    for line in lines:
+        for row in (line.end_to_end, line.compute):
+            if row is not None:
+                times = [milliseconds(t) for t in (row.p50_s, row.p90_s, row.p95_s, row.p99_s, row.mean_s)]
+                scope = "end to end" if row.scope == "end_to_end" else "compute"
+                body.append((row.model, backend_on(row), shape(row), scope, *times, row.samples))
+    cells = table(
+        ["Model", "Backend", "B x T", "Scope", "p50 (ms)", "p90 (ms)", "p95 (ms)", "p99 (ms)", "Mean (ms)", "Samples"],
+        body,
+        left=4,
+    )
+    needed = ", ".join(f"p{share * 100:.0f} {count}" for share, count in MIN_SAMPLES.items())
+    return paragraphs(
+        cells,
+        "p50 is the median over rounds of each round's median. A percentile is left out where the samples are too few "
+        f"to know it ({needed}). Compute: run and synchronise; end to end: host to device and back as well.",
+    )
+
+
+def size_table(lines: Sequence[Line]) -> str:
+    """Throughput, cold start, memory, size and cost."""
+    if not lines:
+        return ""
+    headers = ["Model", "Backend", "B x T", "Frames/s", "x real time", "Cold start (ms)", "Peak RSS (MB)", "File (MB)"]
+    cells = table(
+        [*headers, "Param. (M)", "GMAC"],
+        [
+            (
+                row.model,
+                backend_on(row),
+                shape(row),
+                number(row.frames_per_s),
+                number(row.real_time_factor),
+                milliseconds(row.cold_start_s),
+                megabytes(row.peak_rss_bytes),
+                megabytes(row.size_bytes),
+                number(row.parameters, 1e6),
+                number(row.macs, 1e9),
+            )
+            for row in (line.any for line in lines)
+        ],
+        left=3,
+    )
+    return paragraphs(
+        cells,
+        f"Throughput is measured with calls back to back; real time is {VIDEO_HZ:g} frames per second. Cold start: "
+        "import of the runtime, load and first call in a fresh process. Peak RSS: of a process that imports that "
+        "runtime only. GMAC: multiply-accumulates of one call, LSTM counted. MB: 1,000,000 bytes.",
+    )
+
+
+def who(row: SummaryRow) -> tuple[str, str, str, str]:
+    """Cells that name a row: model, backend, precision, device."""
+    return row.model, backend_name(row), row.precision, row.device
+
+
+def backend_on(row: SummaryRow) -> str:
+    """The backend in one cell, with precision and device where they are not fp32 and cpu."""
+    parts = [backend_name(row)]
+    parts += [row.precision] if row.precision != "fp32" else []
+    parts += [row.device] if row.device != "cpu" else []
+    return " ".join(parts)
+
+
+def shape(row: SummaryRow) -> str:
+    """Batch and frames in one cell."""
+    return f"{row.batch} x {row.frames}"
+
+
+def _said_once(lines: Sequence[Line], words: Callable[[SummaryRow], str]) -> str:
+    """What is the same for every line, once; otherwise what it is for each model."""
+    by_model: dict[str, dict[str, None]] = {}
+    for line in lines:
+        by_model.setdefault(line.any.model, {})[words(line.any)] = None
+    distinct = {said for of_model in by_model.values() for said in of_model}
+    if len(distinct) == 1:
+        return distinct.pop()
+    return ", ".join(f"{model} {' and '.join(of_model)}" for model, of_model in by_model.items())
+
+
+def _shapes(lines: Sequence[Line]) -> str:
+    return f"Frames of {_said_once(lines, lambda row: f'{row.height} x {row.width} pixels')}"
+
+
+def _threads(lines: Sequence[Line]) -> str:
+    return _said_once(lines, lambda row: f"{row.threads} thread{'s' if row.threads > 1 else ''}")
