@@ -38,6 +38,9 @@ def command(
             "where its file fails parity).",
         ),
     ] = "auto",
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="Parity's absolute and relative tolerance, 0 to 1e-4.")
+    ] = 1e-4,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
 ) -> None:
     """Export checkpoints to TorchScript, ONNX and OpenVINO, and prove parity.
@@ -58,6 +61,7 @@ def command(
                     formats=_words(formats),
                     input_kinds=_words(input),
                     exporter=exporter,
+                    tolerance=tolerance,
                     progress=progress,
                 )
             )

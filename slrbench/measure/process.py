@@ -22,8 +22,8 @@ from slrbench.errors import BadInputError, RunFailedError, SlrbenchError, Unavai
 _ERRORS: dict[str, type[SlrbenchError]] = {e.__name__: e for e in (BadInputError, UnavailableError, RunFailedError)}
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""OpenMP's threads (torch's) otherwise spin between and inside operators. Where another program needs a core, as on any
-shared machine, that turned 20 ms into 300 to 4000 ms (2 cores, 2 threads, load 5). The other runtimes do not spin either.
+"""OpenMP's threads (torch's) otherwise spin while they wait, and the other runtimes do not. Where another program needs
+the core they spin on, 20 ms became 300 to 4000 ms (quarter-width teacher, 2 threads on 2 cores, load average 5).
 """
 _CLOSE_LIMIT_S = 10.0
 

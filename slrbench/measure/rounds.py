@@ -285,11 +285,6 @@ def _measurement(cell: _Cell) -> Measurement:
     peaks = [opened["peak_rss_bytes"] for opened in cell.opened if opened["peak_rss_bytes"] is not None]
     requested, actual = cell.opened[-1]["requested"], cell.opened[-1]["actual"]
     warnings = list(cell.warnings)
-    warnings += [
-        f"{name}: {value!r} was asked for, the runtime says {actual[name]!r}"
-        for name, value in requested.items()
-        if name in actual and actual[name] != value
-    ]
     if not cell.warmup_steady:
         warnings.append("warm-up had not settled when its time was up")
     return Measurement(

@@ -130,7 +130,7 @@ class I3dBackbone(nn.Module):
         Returns:
             (B, out_channels, T / stride, ceil(H / 32), ceil(W / 32)), zero in the gaps between clips.
         """
-        half, quarter, last = [tape and tape.gaps(stride) for stride in (2, 4, self.temporal_stride)]
+        half, quarter, last = [None if tape is None else tape.gaps(n) for n in (2, 4, self.temporal_stride)]
         x = self.Conv3d_1a_7x7(self._pad_stem(video), half)
         x = same_max_pool(x, (1, 3, 3), (1, 2, 2))
         x = self.Conv3d_2b_1x1(x, half)

@@ -187,9 +187,7 @@ class _MaskedNormRelu(torch.autograd.Function):
         mean, variance = torch.zeros_like(weight), torch.zeros_like(weight)
         scaled = weight * ratio**0.5
         # Momentum 1 makes the running statistics those of this batch.
-        y, saved_mean, saved_invstd = torch.native_batch_norm(
-            x, scaled, bias, mean, variance, True, 1.0, eps * ratio
-        )
+        y, saved_mean, saved_invstd = torch.native_batch_norm(x, scaled, bias, mean, variance, True, 1.0, eps * ratio)
         y.clamp_min_(0.0)
         _fill(y, gaps, 0.0)
         ctx.save_for_backward(x, y, scaled, saved_mean, saved_invstd)

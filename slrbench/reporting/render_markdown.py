@@ -83,7 +83,9 @@ def _parity(report: Report) -> str:
     names = {row.artifact_sha256: (row.model, backend_name(row)) for row in report.summary}
     rows = []
     for sha256, verdict in report.verdicts.items():
-        model, backend = names.get(sha256, (sha256[:12], str(verdict.get("backend", MISSING))))
+        # A file that failed may not be in the summary: then the verdict itself says of which model it is, or the hash.
+        unmeasured = (verdict.get("model", sha256[:12]), verdict.get("backend"))
+        model, backend = names.get(sha256, unmeasured)
         cases = verdict.get("cases", ())
         worst = max((case["max_abs_error"] for case in cases if case.get("max_abs_error") is not None), default=None)
         rows.append(

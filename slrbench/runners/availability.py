@@ -1,17 +1,21 @@
 """Which backends and devices work here, why the others do not, and how to get them. Imports no runtime."""
 
+import contextlib
 import ctypes
 import difflib
 import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from slrbench.errors import BadInputError, UnavailableError
+
+_IMPORT_LIMIT_S = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +128,17 @@ def require(backend: str, device: str = "cpu") -> None:
     )
 
 
+def require_any(backends: Sequence[str], device: str = "cpu") -> None:
+    """Return where at least one of the backends can run on ``device`` here.
+
+    Raises:
+        BadInputError: a backend or the device is not a known word.
+        UnavailableError: none of them can; what stands in the way of the first.
+    """
+    if not any(availability(backend, device).available for backend in backends):
+        require(backends[0], device)
+
+
 def _what_runs_here(backend: str, device: str) -> str:
     doctor = "(python -m slrbench doctor shows what is available)"
     if device != "cpu" and availability(backend, "cpu").available:
@@ -135,30 +150,47 @@ def _what_runs_here(backend: str, device: str) -> str:
 
 def runtime_version(backend: str) -> str | None:
     """Version of the backend's package, or None where it is not installed."""
+    found = _installed(backend)
+    return next(iter(found.values()), None)
+
+
+def _installed(backend: str) -> dict[str, str]:
+    """Packages that bring the backend's runtime here, with their versions."""
+    found = {}
     for package in _RUNTIMES[backend].packages:
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            continue
-    return None
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
-def try_import(backend: str, *, timeout_s: float = 120.0) -> str | None:
-    """Import the backend's module in a fresh process: None where that works, else the last line of the error.
+def tried_availability(backend: str, device: str = "cpu") -> Availability:
+    """Like :func:`availability`, and the runtime is imported, too, in a fresh process."""
+    found = availability(backend, device)
+    failure = try_import(backend) if found.available else None
+    if failure is None:
+        return found
+    packages = _installed(backend)
+    how = f"pip install --force-reinstall {next(iter(packages), _RUNTIMES[backend].packages[0])}"
+    if len(packages) > 1:
+        how = f"pip uninstall {' '.join(packages)}, then install one of them: they overwrite each other's files"
+    return replace(found, available=False, why_not=f"it does not load: {failure}", how_to_get=how)
+
+
+def try_import(backend: str) -> str | None:
+    """Import the backend's runtime in a fresh process: None where that works, else the last line of the error.
 
     An installed package may still fail to load (a library is missing, two packages overwrote each other).
     """
-    module = _RUNTIMES[backend].module
+    return _import_failure(_RUNTIMES[backend].module)
+
+
+@cache
+def _import_failure(module: str) -> str | None:
+    command = [sys.executable, "-P", "-c", f"import {module}"]
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", f"import {module}"],
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_IMPORT_LIMIT_S, check=False)
     except subprocess.TimeoutExpired:
-        return f"import {module} did not return within {timeout_s:.0f} s"
+        return f"import {module} did not return within {_IMPORT_LIMIT_S:g} s"
     if done.returncode == 0:
         return None
     return (done.stderr.strip().splitlines() or [f"the process ended with code {done.returncode}"])[-1]

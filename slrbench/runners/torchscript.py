@@ -23,8 +23,8 @@ def open_torchscript(
     set_threads(threads)
     try:
         with warnings.catch_warnings():
-            # torch calls all of TorchScript deprecated (DeprecationWarning in 2.13, FutureWarning in 2.14), with no date
-            # for its end.
+            # All of TorchScript is called deprecated (DeprecationWarning in torch 2.13, FutureWarning in 2.14), with no
+            # date for its end.
             warnings.filterwarnings("ignore", message="`torch.jit.load` is")
             module = torch.jit.load(str(path), map_location="cpu")
     except (RuntimeError, ValueError) as error:

@@ -8,12 +8,9 @@ alone, greedy decoding, with batch normalisation statistics recomputed over the 
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
 
 from slrbench.ctc import greedy_decode, is_feasible
 from slrbench.data.batching import collate, normalise
@@ -23,91 +20,14 @@ from slrbench.evaluation import count_errors
 from slrbench.models.ctc_head import CtcOutput, Recogniser
 from slrbench.models.registry import build_model
 from slrbench.models.spec import BLANK, ModelSpec
-from slrbench.records import ErrorCounts, Record
 from slrbench.training.loop import ctc_loss, evaluation_mode, infer_with, refresh_batch_norm, to_device
-from slrbench.training.overfit_monitor import EpochStats, OverfitMonitor
+from slrbench.training.overfit_monitor import OverfitMonitor
+from slrbench.training.overfit_records import EpochStats, OverfitProgress, OverfitResult, OverfitSettings
+
+__all__ = ["OverfitProgress", "OverfitResult", "OverfitSettings", "choose_clips", "run_overfit"]
 
 MAX_SKIPPED_STEPS = 10
 """Steps in a row with a loss or gradient that is not finite, after which going on is pointless."""
-
-
-class OverfitSettings(Record):
-    """Hyper-parameters of the over-fitting test; the defaults are those of its first try."""
-
-    samples: int = Field(default=5, ge=1)
-    epochs: int = Field(default=2000, ge=1)
-    learning_rate: float = Field(default=1e-3, ge=0.0)
-    warmup_epochs: int = Field(default=50, ge=0, description="the learning rate grows linearly over so many epochs")
-    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
-    optimizer: Literal["adam", "adamw"] = "adam"
-    weight_decay: float = Field(default=0.0, ge=0.0)
-    clip_norm: float = Field(default=1.0, gt=0.0, description="largest gradient norm of a step")
-    auxiliary_weight: float = Field(default=0.5, ge=0.0, description="of the auxiliary head's CTC loss")
-    seed: int = Field(default=0, ge=0)
-    target_loss: float = Field(default=0.1, gt=0.0, description="nats per label")
-    confirm_epochs: int = Field(default=20, ge=0, description="how long WER and loss must stay where they should be")
-    evaluate_every: int = Field(default=10, ge=1, description="epochs from one measurement of the WER to the next")
-
-
-OPTIONS: dict[str, dict[str, Any]] = {
-    "a": {"learning_rate": 5e-4, "warmup_epochs": 100, "dropout": 0.05},
-    "b": {"optimizer": "adamw", "weight_decay": 0.01},
-    "c": {"samples": 3, "dropout": 0.0, "epochs": 4000},
-}
-"""The three alternatives to try when the first try fails: more conservative, another optimizer, minimal."""
-
-
-class OverfitResult(Record):
-    """How a run ended, and every epoch of it."""
-
-    spec: ModelSpec
-    settings: OverfitSettings
-    clip_ids: tuple[str, ...]
-    achieved: bool
-    first_zero_epoch: int | None = Field(description="first epoch at which 0 % WER was measured")
-    best_loss: float | None
-    best_wer: float
-    best_wer_epoch: int
-    final_loss: float | None
-    final_counts: ErrorCounts
-    seconds: float
-    warnings: tuple[str, ...]
-    history: tuple[EpochStats, ...]
-
-    def figures(self) -> dict[str, Any]:
-        """The few figures that a checkpoint's card keeps."""
-        return {
-            "achieved": self.achieved,
-            "clips": len(self.clip_ids),
-            "wer": self.final_counts.wer,
-            "loss": self.final_loss,
-            "first_zero_epoch": self.first_zero_epoch,
-            "epochs": len(self.history),
-            "seconds": round(self.seconds, 2),
-            "seed": self.settings.seed,
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class OverfitProgress:
-    """What a caller is told after each epoch."""
-
-    stats: EpochStats
-    epochs: int
-    best_loss: float | None
-    wer: float
-    best_wer: float
-    best_wer_epoch: int
-    warnings: tuple[str, ...]
-
-    def line(self) -> str:
-        """``Epoch [n/N] | Loss: x (Best: y) | WER: z% (Best: w% @ epoch)``; the WER is the one measured last."""
-        loss = "not finite" if self.stats.loss is None else f"{self.stats.loss:.4f}"
-        best = "none" if self.best_loss is None else f"{self.best_loss:.4f}"
-        return (
-            f"Epoch [{self.stats.epoch}/{self.epochs}] | Loss: {loss} (Best: {best}) | "
-            f"WER: {self.wer:.2%} (Best: {self.best_wer:.2%} @ {self.best_wer_epoch})"
-        )
 
 
 def choose_clips(split: Split, settings: OverfitSettings, *, stride: int) -> list[Clip]:
@@ -190,14 +110,16 @@ class _Run:
             warnings = monitor.update(stats)
             self.history.append(stats)
             self.warnings += warnings
-            if on_epoch is not None:
-                on_epoch(self._progress(stats, warnings))
             skipped = skipped + 1 if stats.loss is None or stats.gradient_norm is None else 0
             achieved = self._stayed_good(stats)
-            if achieved or skipped >= MAX_SKIPPED_STEPS:
+            finished = achieved or skipped >= MAX_SKIPPED_STEPS or epoch == settings.epochs
+            if on_epoch is not None:
+                on_epoch(self._progress(stats, warnings, finished))
+            if finished:
                 break
         return OverfitResult(
             spec=self.spec,
+            parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             settings=settings,
             clip_ids=tuple(clip.clip_id for clip in self.clips),
             achieved=achieved,
@@ -291,7 +213,7 @@ class _Run:
             self.good_since = stats.epoch
         return stats.wer == 0 and stats.epoch - self.good_since >= self.settings.confirm_epochs
 
-    def _progress(self, stats: EpochStats, warnings: list[str]) -> OverfitProgress:
+    def _progress(self, stats: EpochStats, warnings: list[str], finished: bool) -> OverfitProgress:
         return OverfitProgress(
             stats=stats,
             epochs=self.settings.epochs,
@@ -299,6 +221,7 @@ class _Run:
             wer=self.wer,
             best_wer=min(self.best_wer, self.wer),
             best_wer_epoch=self.best_wer_epoch,
+            finished=finished,
             warnings=tuple(warnings),
         )
 

@@ -7,7 +7,7 @@ import math
 from collections import deque
 from statistics import median
 
-from slrbench.records import Record
+from slrbench.training.overfit_records import EpochStats
 
 EXPLODING_NORM = 1000.0
 """Gradient norm, before clipping, that no healthy run on a few clips reaches; some hundred are normal at the start."""
@@ -22,19 +22,6 @@ STALLED_EPOCHS = 200
 WINDOW = 20
 REPEAT_AFTER_EPOCHS = 100
 """A warning that stays true is said again after so many epochs, not in each."""
-
-
-class EpochStats(Record):
-    """One epoch; ``None`` where the word error rate was not measured."""
-
-    epoch: int
-    loss: float | None  # of the final head, training mode, nats per label, averaged over clips; None: not finite
-    wer: float | None  # a share, in evaluation mode
-    learning_rate: float
-    gradient_norm: float | None  # before clipping; None: not finite
-    blank_share: float  # of the valid output steps, 0 .. 1
-    tensors_without_gradient: int
-    tensors: int
 
 
 class OverfitMonitor:

@@ -26,7 +26,7 @@ from exporters.artifact import (
     describe_files,
 )
 from exporters.input_adapter import EXAMPLE_SHAPE, example_video, tensor_specs
-from exporters.parity import check_parity
+from exporters.parity import Gates, check_parity
 from exporters.to_onnx import OnnxExporter, onnx_from_module
 from exporters.to_openvino import openvino_from_onnx
 from exporters.to_torchscript import torchscript_from_module
@@ -65,6 +65,7 @@ class Builder:
     reference: Reference
     folder: Path
     exporter: ExporterChoice = "auto"
+    tolerance: float = Gates.atol
     _onnx: dict[InputKind, tuple[Path, ManifestEntry]] = field(default_factory=dict, init=False)
 
     def build(self, format: Format, kind: InputKind) -> ManifestEntry:
@@ -187,6 +188,8 @@ class Builder:
                 artifact_sha256=sha256,
                 backend=format,
                 reference_name=self.reference.name,
+                atol=self.tolerance,
+                rtol=self.tolerance,
                 export_shape=EXAMPLE_SHAPE,
             )
         finally:

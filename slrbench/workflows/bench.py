@@ -7,34 +7,23 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from slrbench.data import open_corpus
-from slrbench.data.batching import normalise
-from slrbench.data.corpus import Clip, Corpus, Split, Vocabulary
 from slrbench.errors import BadInputError, NegativeVerdictError, SlrbenchError
-from slrbench.evaluation import evaluate
 from slrbench.measure.environment import capture_environment
-from slrbench.measure.process import Worker
-from slrbench.measure.rounds import Infer, MeasureResult, MeasureSettings, infer_with, measure, open_in
-from slrbench.measure.timing_inputs import TimingInputs, clip_inputs, noise_inputs
-from slrbench.records import Accuracy, Candidate, Report, TrainingFigures
+from slrbench.measure.rounds import Infer, MeasureResult, MeasureSettings, measure
+from slrbench.records import Accuracy, Candidate, Environment, Report, TrainingFigures
 from slrbench.reporting.decision import decide
 from slrbench.reporting.statistics import summarise
 from slrbench.reporting.store import write_report
+from slrbench.runners.availability import require_any
 from slrbench.training.card import CheckpointCard
 from slrbench.workflows.bench_candidates import MODELS_FOLDER, Axes, BenchModel, Plan, find_models, plan_candidates
-from slrbench.workflows.untrained import build_untrained
+from slrbench.workflows.bench_clips import Corpora, accuracy_of
+from slrbench.workflows.untrained import build_untrained, parse_untrained
 
 Progress = Callable[[str, int, int], None]
-SPLIT = "test"
-TIMING_CLIPS = 64
-"""At most so many clips of the corpus go into the inputs of timed calls."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +67,9 @@ def bench(
         RunFailedError: every candidate failed while it was measured; the report is written.
         OSError: the folder cannot be written, or the disk is full.
     """
+    require_any(options.axes.backends, options.axes.device)
+    for text in options.untrained:
+        parse_untrained(text)  # before anything is built
     with tempfile.TemporaryDirectory(prefix="slrbench-untrained-") as scratch:
         models = _models(options, models_folder, Path(scratch), progress)
         plan = plan_candidates(models, options.axes, allow_unverified=options.allow_unverified)
@@ -87,20 +79,24 @@ def bench(
             if folder is not None and isinstance(error, NegativeVerdictError):
                 write_report(folder, draft.report(None))
             raise error
-        corpora = _Corpora({m.model_id: m.card for m in models}, draft.notes)
+        corpora = Corpora({m.model_id: m.card for m in models}, draft.notes)
 
         def on_round(result: MeasureResult, done: int) -> None:
             if folder is not None:
                 write_report(folder, draft.report(result, rounds_done=done))
 
-        evaluate_ = _Evaluation(draft, corpora, options.wer_clips, len(plan.candidates), progress)
+        def add_accuracy(candidate: Candidate, infer: Infer) -> None:
+            if progress is not None:
+                progress("measuring the WER of each file", plan.candidates.index(candidate), len(plan.candidates))
+            draft.add_accuracy(candidate, infer, corpora)
+
         result = measure(
             plan.candidates,
             options.settings,
             inputs=corpora.timing_inputs,
             progress=progress,
             on_round=on_round,
-            at_end=evaluate_ if options.wer_clips > 0 else None,
+            at_end=add_accuracy if options.wer_clips > 0 else None,
         )
         report = draft.report(result)
     if folder is not None:
@@ -137,12 +133,23 @@ class _Draft:
     options: BenchOptions
     models: Sequence[BenchModel]
     plan: Plan
+    environment: Environment = field(default_factory=capture_environment)
     accuracies: list[Accuracy] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def add_accuracy(self, candidate: Candidate, infer: Infer, corpora: Corpora) -> None:
+        """Measure the WER of the candidate's file, unless it is known; nothing where there are no clips for it."""
+        key = (candidate.artifact_sha256, candidate.backend)
+        found = corpora.of(candidate.model)
+        if found is None or any((a.artifact_sha256, a.backend) == key for a in self.accuracies):
+            return
+        try:
+            self.accuracies.append(accuracy_of(candidate, *found, infer, limit=self.options.wer_clips))
+        except SlrbenchError as error:  # what was timed stays
+            self.notes.append(f"{_name(candidate)}: no WER: {error.message}")
+
     def report(self, result: MeasureResult | None, *, rounds_done: int | None = None) -> Report:
         """What is known by now; ``rounds_done`` where rounds are still missing, and then nothing is decided."""
-        environment = capture_environment()
         measurements = result.measurements if result is not None else ()
         rows = summarise(measurements, self.accuracies)
         notes = list(self.notes)
@@ -152,8 +159,8 @@ class _Draft:
         return Report(
             title=self.title,
             command=self.command,
-            created_at=environment.created_at,
-            environment=environment,
+            created_at=self.environment.created_at,
+            environment=self.environment,
             training=tuple(training_figures(m.card) for m in self.models if m.card is not None),
             measurements=measurements,
             accuracies=tuple(self.accuracies),
@@ -202,138 +209,6 @@ def training_figures(card: CheckpointCard) -> TrainingFigures:
         controls=card.controls,
         checks_passed=card.checks_passed,
     )
-
-
-class _KeptClips:
-    """A split that renders each clip once: every file is evaluated on the same ones."""
-
-    def __init__(self, split: Split) -> None:
-        self._split = split
-        self._clips: dict[int, Clip] = {}
-
-    @property
-    def name(self) -> str:
-        return self._split.name
-
-    def __len__(self) -> int:
-        return len(self._split)
-
-    def __getitem__(self, index: int) -> Clip:
-        if index not in self._clips:
-            self._clips[index] = self._split[index]
-        return self._clips[index]
-
-    def label_length(self, index: int) -> int:
-        return self._split.label_length(index)
-
-
-class _Corpora:
-    """The corpus of each model, opened once; none where it cannot be opened here, and then a note says why."""
-
-    def __init__(self, cards: dict[str, CheckpointCard | None], notes: list[str]) -> None:
-        self._cards = cards
-        self._notes = notes
-        self._open: dict[str, tuple[Corpus, _KeptClips] | None] = {}
-
-    def of(self, model_id: str) -> tuple[CheckpointCard, Corpus, _KeptClips] | None:
-        card = self._cards[model_id]
-        if card is None:
-            return None
-        if card.data not in self._open:
-            self._open[card.data] = self._try_to_open(card)
-        found = self._open[card.data]
-        return None if found is None else (card, *found)
-
-    def _try_to_open(self, card: CheckpointCard) -> tuple[Corpus, _KeptClips] | None:
-        try:
-            corpus = open_corpus(card.data)
-            split = corpus.split(SPLIT)
-        except SlrbenchError as error:
-            self._notes.append(f"{card.data}: no clips, so timed on noise and no WER: {error.message}")
-            return None
-        if corpus.fingerprint() != card.data_fingerprint:
-            self._notes.append(
-                f"{card.model_id}: {card.data} gives other clips here than where it was trained (fingerprints differ)"
-            )
-        return corpus, _KeptClips(split)
-
-    def timing_inputs(self, candidate: Candidate) -> TimingInputs:
-        """Real clips where the model's corpus has frames of the candidate's size, noise elsewhere."""
-        found = self.of(candidate.model)
-        if found is None or found[1].frame_size != (candidate.height, candidate.width):
-            return noise_inputs(candidate)
-        _, corpus, split = found
-        clips = [split[i].frames for i in range(min(len(split), TIMING_CLIPS))]
-        return clip_inputs(candidate, clips, normalise, source=f"{SPLIT} clips of {corpus.spec}")
-
-
-class _Evaluation:
-    """The word error rate of each measured file, once per file and backend, through the process that was timed."""
-
-    def __init__(self, draft: _Draft, corpora: _Corpora, limit: int, total: int, progress: Progress | None) -> None:
-        self._draft = draft
-        self._corpora = corpora
-        self._limit = limit
-        self._total = total
-        self._progress = progress
-        self._done: set[tuple[str, str, str]] = set()
-
-    def __call__(self, candidate: Candidate, infer: Infer) -> None:
-        key = (candidate.artifact_sha256, candidate.backend, candidate.device)
-        found = self._corpora.of(candidate.model)
-        if key in self._done or found is None:
-            return
-        if self._progress is not None:
-            self._progress("measuring the WER of each file", len(self._done), self._total)
-        card, corpus, split = found
-        self._draft.accuracies.append(accuracy_of(candidate, card, corpus, split, infer, limit=self._limit))
-        self._done.add(key)
-
-
-def accuracy_of(
-    candidate: Candidate, card: CheckpointCard, corpus: Corpus, split: Split, infer: Infer, *, limit: int | None = None
-) -> Accuracy:
-    """Word error rate of a candidate's file on the first ``limit`` clips of a split, through ``infer``.
-
-    Raises:
-        BadInputError: the corpus does not go with the network.
-        RunFailedError: the outputs are not log-probabilities ``(T', B, C)``.
-    """
-    found = evaluate(infer, split, Vocabulary(glosses=card.glosses), limit=limit, input_kind=candidate.input_kind)
-    return Accuracy(
-        model=candidate.model,
-        backend=candidate.backend,
-        artifact_sha256=candidate.artifact_sha256,
-        split=split.name,
-        data=corpus.spec,
-        data_fingerprint=corpus.fingerprint(),
-        clips=found.clips,
-        counts=found.counts,
-        wer=found.wer,
-        sequences_wrong=found.sequences_wrong,
-    )
-
-
-def evaluate_candidate(
-    candidate: Candidate,
-    card: CheckpointCard,
-    *,
-    split: str = SPLIT,
-    limit: int | None = None,
-    limit_s: float = 300.0,
-) -> Accuracy:
-    """Word error rate of a file on a split of its checkpoint's corpus, in a process that imports only its runtime.
-
-    Raises:
-        BadInputError: the file or the split cannot be used.
-        UnavailableError: the backend is not available here.
-        RunFailedError: the process failed, or gave no answer within ``limit_s`` seconds.
-    """
-    corpus = open_corpus(card.data)
-    with tempfile.TemporaryDirectory(prefix="slrbench-") as scratch, Worker(threads=candidate.threads) as worker:
-        open_in(worker, candidate, first_input=None, limit_s=limit_s)
-        infer = infer_with(worker, Path(scratch), limit_s=limit_s)
-        return accuracy_of(candidate, card, corpus, corpus.split(split), infer, limit=limit)
 
 
 def report_folder(root: Path, name: str) -> Path:

@@ -5,13 +5,13 @@ the others in, and their rows say so. A file whose hash is not its manifest's is
 """
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from exporters.artifact import Artifact, ExporterError, Manifest, read_manifest
 from slrbench.errors import BadInputError, NegativeVerdictError, SlrbenchError
@@ -117,7 +117,14 @@ def find_models(names: Sequence[str], *, root: Path = MODELS_FOLDER) -> list[Ben
                 f"there is no model {name!r}, neither in {root} nor as a path",
                 hint=f"did you mean {near[0]!r}?" if near else "python -m slrbench list models",
             )
-    return [_load(folder) for folder in dict.fromkeys(folders)]
+    models = [_load(folder) for folder in dict.fromkeys(folder.resolve() for folder in folders)]
+    for index, model in enumerate(models):
+        if twin := next((other for other in models[:index] if other.model_id == model.model_id), None):
+            raise BadInputError(
+                f"{twin.folder} and {model.folder} both hold a model called {model.model_id!r}",
+                hint="measure them one at a time: rows are told apart by the model's id",
+            )
+    return models
 
 
 def _of_role(role: str, folders: Sequence[Path], root: Path) -> list[Path]:

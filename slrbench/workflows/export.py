@@ -15,6 +15,7 @@ from exporters.artifact import (
     read_manifest,
     write_manifest,
 )
+from exporters.parity import Gates
 from slrbench.data import open_corpus
 from slrbench.errors import BadInputError, NegativeVerdictError, RunFailedError, SlrbenchError, UnavailableError
 from slrbench.training.card import CheckpointCard, locate
@@ -76,6 +77,7 @@ def export_model(
     formats: Sequence[str] = FORMATS,
     input_kinds: Sequence[str] = ("float32",),
     exporter: str = "auto",
+    tolerance: float = Gates.atol,
     progress: Progress | None = None,
 ) -> ExportResult:
     """Export a checkpoint into its folder and check parity of every file.
@@ -90,6 +92,8 @@ def export_model(
         input_kinds: of ``INPUT_KINDS``.
         exporter: of ``EXPORTERS``: which of torch's ONNX exporters; ``auto`` takes the quick one, and the other where
             its file fails parity.
+        tolerance: absolute (nats) and relative tolerance of a log-probability, 0 .. 1e-4; a looser gate than this
+            project's would make verdicts that look alike and are not.
         progress: called with what is being done, steps done and steps in all.
 
     Raises:
@@ -101,6 +105,8 @@ def export_model(
     chosen = _known(formats, FORMATS, "format", "--formats")
     kinds = _known(input_kinds, INPUT_KINDS, "input", "--input")
     (exporter_choice,) = _known([exporter], EXPORTERS, "exporter", "--exporter")
+    if not 0.0 <= tolerance <= Gates.atol:
+        raise BadInputError(f"tolerance {tolerance:g} is not in 0 .. {Gates.atol:g}", hint="the default is the loosest")
     model, card = load_checkpoint(checkpoint)
     folder = locate(checkpoint)[0].parent
     reference = Reference(model, card, open_corpus(card.data).split("dev"))
@@ -110,7 +116,9 @@ def export_model(
     entries, failures = [], []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
         built = Path(scratch)
-        builder = Builder(model=model, card=card, reference=reference, folder=built, exporter=exporter_choice)
+        builder = Builder(
+            model=model, card=card, reference=reference, folder=built, exporter=exporter_choice, tolerance=tolerance
+        )
         for done, (format, kind) in enumerate(plan):
             if progress is not None:
                 progress(f"exporting {card.model_id} to {_label(format, kind)}, then parity", done, len(plan))

@@ -1,0 +1,172 @@
+"""``slrbench bench``: measure artifacts against each other."""
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slrbench.cli import console
+
+if TYPE_CHECKING:
+    from slrbench.measure.rounds import MeasureSettings
+    from slrbench.records import Report
+
+HEADERS = [
+    "Model", "Backend", "B x T", "p50 (ms)", "p90 (ms)", "Clips/s", "Cold (ms)", "RAM (MB)", "File (MB)", "WER (%)",
+    "Parity",
+]  # fmt: skip
+
+
+def command(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL]...",
+            help="Ids, folders, or the words teacher and student; all of trained_models by default.",
+        ),
+    ] = None,
+    backend: Annotated[
+        str, typer.Option("--backend", metavar="LIST", help="Of torch, torchscript, onnx, openvino, trt.")
+    ] = "torch,torchscript,onnx,openvino",
+    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="cpu, cuda or cuda:N.")] = "cpu",
+    threads: Annotated[
+        str | None,
+        typer.Option("--threads", metavar="LIST", help="Threads, the same for every backend; all cores by default."),
+    ] = None,
+    batch: Annotated[str, typer.Option("--batch", metavar="LIST", help="Clips of one call.")] = "1",
+    frames: Annotated[str, typer.Option("--frames", metavar="LIST", help="Frames of a clip.")] = "32",
+    size: Annotated[
+        str | None,
+        typer.Option("--size", metavar="LIST", help="Height and width, pixels; the model's own by default."),
+    ] = None,
+    input: Annotated[
+        str, typer.Option("--input", metavar="LIST", help="Of float32 (normalised video) and uint8 (raw frames).")
+    ] = "float32",
+    untrained: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--untrained",
+            metavar="NETWORK",
+            help="A network of any size with random weights, such as teacher:width=1,size=224; may be repeated.",
+        ),
+    ] = None,
+    allow_unverified: Annotated[
+        bool, typer.Option("--allow-unverified", help="Measure files without a passed parity verdict, too.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="3 short rounds in one process each: a first impression.")
+    ] = False,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", min=1, help="Rounds, each over all candidates; 5, or 3 with --quick.")
+    ] = None,
+    wer_clips: Annotated[
+        int, typer.Option("--wer-clips", min=0, help="Test clips for each file's word error rate; 0: none.")
+    ] = 100,
+    seed: Annotated[int, typer.Option("--seed", help="Of the order within rounds, and of random weights.")] = 0,
+    name: Annotated[str, typer.Option("--name", help="The report's folder is called <date>-<name>.")] = "bench",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="The report's folder itself.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
+) -> None:
+    """Measure latency, throughput, memory, size and word error rate of artifacts, each in a process of its own.
+
+    Only files whose parity passed are measured. What cannot be measured stands in the report with its reason. Lists are
+    separated by commas and form axes: --batch 1,8 --frames 32,64 measures four shapes.
+
+    For example: bench student --backend onnx,openvino --threads 1,2
+    or, before anything is trained: bench --untrained teacher:width=1,size=224 --frames 64
+    """
+    from slrbench.measure.environment import default_threads
+    from slrbench.workflows.bench import BenchOptions, bench, report_folder
+    from slrbench.workflows.bench_candidates import Axes
+
+    axes = Axes(
+        backends=_words(backend),
+        device=device,
+        threads=_numbers(threads, "--threads") if threads is not None else (default_threads(),),
+        batches=_numbers(batch, "--batch"),
+        frames=_numbers(frames, "--frames"),
+        sizes=_numbers(size, "--size") if size is not None else (),
+        input_kinds=_words(input),
+    )
+    options = BenchOptions(
+        models=tuple(models or ()),
+        axes=axes,
+        untrained=tuple(untrained or ()),
+        allow_unverified=allow_unverified,
+        wer_clips=wer_clips,
+        settings=_settings(quick=quick, rounds=rounds, seed=seed),
+    )
+    folder = output if output is not None else report_folder(Path("reports"), name)
+    with console.Progress() as progress:
+        report = bench(options, title=f"Benchmark: {name}", command=_command_line(), folder=folder, progress=progress)
+    path = folder / "report.json"
+    if json:
+        console.print_json({"report": path, "summary": report.summary, "skipped": report.skipped})
+    else:
+        _show(report)
+    console.wrote(
+        [path, folder / "report.md", folder / "report.csv"], next_command=f"python -m slrbench report {folder}"
+    )
+
+
+def _settings(*, quick: bool, rounds: int | None, seed: int) -> "MeasureSettings":
+    from slrbench.measure.rounds import MeasureSettings
+
+    settings = MeasureSettings.quick(seed=seed) if quick else MeasureSettings(seed=seed)
+    return settings if rounds is None else replace(settings, rounds=rounds)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
+def _numbers(text: str, option: str) -> tuple[int, ...]:
+    from slrbench.errors import BadInputError
+
+    words = _words(text)
+    if bad := [word for word in words if not word.isdecimal()]:
+        raise BadInputError(f"{option} {bad[0]!r} is not a whole number", hint=f"{option} 1, or {option} 1,8")
+    return tuple(int(word) for word in words)
+
+
+def _command_line() -> str:
+    return shlex.join(["python", "-m", "slrbench", *sys.argv[1:]])
+
+
+def _show(report: "Report") -> None:
+    """The end-to-end rows as a table, what was skipped, and the decision."""
+    from slrbench.reporting.render_markdown import headline
+
+    console.result(console.table(_rows(report), HEADERS))
+    for skipped in report.skipped:
+        console.warning(f"skipped {skipped.model} on {skipped.backend}: {skipped.reason}")
+    for note in report.notes:
+        console.warning(note)
+    console.result(f"\n{headline(report)}")
+
+
+def _rows(report: "Report") -> list[list[Any]]:
+    from slrbench.reporting.display import backend_name, megabytes, milliseconds, number, percent
+
+    threads = {row.threads for row in report.summary}
+    sizes = {(row.height, row.width) for row in report.summary}
+    rows = []
+    for row in report.summary:
+        if row.scope != "end_to_end":
+            continue
+        shape = f"{row.batch} x {row.frames}"
+        shape += f" @ {row.height}" if len(sizes) > 1 else ""
+        shape += f", {row.threads} thr." if len(threads) > 1 else ""
+        rows.append(
+            [
+                row.model, backend_name(row), shape, milliseconds(row.p50_s), milliseconds(row.p90_s),
+                number(row.throughput_clips_per_s), milliseconds(row.cold_start_s), megabytes(row.peak_rss_bytes),
+                megabytes(row.size_bytes), percent(row.wer), row.parity,
+            ]
+        )  # fmt: skip
+    return rows

@@ -1,0 +1,61 @@
+"""``slrbench distill``: train a student from a verified teacher."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slrbench.cli import console
+from slrbench.cli import training_options as options
+
+
+def command(
+    teacher: Annotated[
+        str | None, typer.Argument(metavar="[TEACHER]", help="Checkpoint, by id or folder; teacher-PRESET by default.")
+    ] = None,
+    preset: options.Preset = "demo",
+    data: options.Data = None,
+    alpha: Annotated[float | None, typer.Option("--alpha", help="Weight of the teacher against CTC, 0..1.")] = None,
+    temperature: Annotated[float | None, typer.Option("--temperature", help="Softening of both outputs.")] = None,
+    steps: options.Steps = None,
+    learning_rate: options.LearningRate = None,
+    batch_size: options.BatchSize = None,
+    seed: options.Seed = None,
+    threads: options.Threads = None,
+    set: options.Set = None,
+    overfit: options.Overfit = True,
+    models: options.Models = options.MODELS,
+    states: options.States = options.STATES,
+    resume: options.Resume = False,
+    json: options.Json = False,
+) -> None:
+    """Distil a student from a verified teacher: both see the same clips, and the student follows both CTC and teacher.
+
+    A teacher that failed a check, or whose dev WER is above distillation.largest_teacher_wer, is refused.
+
+    Example: python -m slrbench distill teacher-demo --alpha 0.7 --temperature 3
+    """
+    from slrbench.errors import BadInputError
+
+    given = [
+        f"distillation.{name}={value}"
+        for name, value in (("alpha", alpha), ("temperature", temperature))
+        if value is not None
+    ]
+    overrides = options.Overrides(
+        data=data, seed=seed, threads=threads, steps=steps, learning_rate=learning_rate, batch_size=batch_size
+    )
+    config = options.read_config(preset, overrides, [*given, *(set or [])])
+    name = teacher or f"teacher-{preset}"
+    path = next((p for p in (Path(name), models / name) if p.exists()), None)
+    if path is None:
+        raise BadInputError(
+            f"there is no teacher {name!r}: neither {name} nor {models / name} exists",
+            hint=f"python -m slrbench train teacher --preset {preset}",
+        )
+    job = options.training_job(config, models=models, states=states, resume=resume, overfit=overfit)
+    from slrbench.workflows.training import train_checkpoint
+
+    with console.Progress() as progress:
+        card = train_checkpoint("student", job, teacher=path, progress=progress, say=progress.line)
+    options.answer(card, models, json=json)

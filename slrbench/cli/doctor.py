@@ -1,0 +1,67 @@
+"""``slrbench doctor``: what works here, what does not, why, and how to get it."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slrbench.cli import console
+
+if TYPE_CHECKING:
+    from slrbench.records import Environment
+    from slrbench.runners.availability import Availability
+
+
+def command(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+) -> None:
+    """Try every backend and device: available or not, why not, and how to get it; versions, CPU, memory, GPU.
+
+    Each runtime is imported in a process of its own, since what is installed may still fail to load.
+    """
+    from slrbench.measure.environment import capture_environment
+    from slrbench.runners.availability import cuda_device_count
+
+    with console.Progress() as progress:
+        found = _try_all(progress)
+        progress("looking at the machine")
+        environment = capture_environment()
+    devices = cuda_device_count()
+    if json:
+        console.print_json(
+            {"backends": [asdict(one) for one in found], "cuda_devices": devices, "environment": environment}
+        )
+        return
+    rows = [[a.backend, a.device, "yes" if a.available else "no", a.version, a.why_not, a.how_to_get] for a in found]
+    console.result(console.table(rows, ["Backend", "Device", "Available", "Version", "Why not", "How to get it"]))
+    console.result("\n" + "\n".join(_machine(environment, devices)))
+    works = ",".join(dict.fromkeys(a.backend for a in found if a.available))
+    if works:
+        console.info(f"next: python -m slrbench bench --backend {works}")
+
+
+def _try_all(progress: console.Progress) -> "list[Availability]":
+    from slrbench.runners.availability import BACKENDS, tried_availability
+
+    found = []
+    for backend in BACKENDS:
+        for device in ("cuda",) if backend == "trt" else ("cpu", "cuda"):
+            progress(f"trying {backend} on {device}")
+            found.append(tried_availability(backend, device))
+    return found
+
+
+def _machine(environment: "Environment", devices: int) -> list[str]:
+    e = environment
+    physical = "" if e.cpu_physical_cores is None else f", {e.cpu_physical_cores} physical"
+    lines = [
+        f"CPU: {e.cpu}, {e.cpu_logical_cores} logical cores{physical}",
+        f"Memory: {e.memory_bytes / 1e9:.1f} GB",
+        f"System: {e.platform}, Python {e.python}",
+        f"Versions: {', '.join(f'{name} {version}' for name, version in e.versions.items())}",
+        *(f"GPU: {gpu}" for gpu in e.gpus),
+        *e.notes,
+    ]
+    if devices == 0 and e.gpus:
+        lines.append("CUDA shows none of these GPUs (CUDA_VISIBLE_DEVICES?): nothing GPU-related was verified")
+    return lines

@@ -1,0 +1,94 @@
+"""``slrbench evaluate``: word error rate of a checkpoint or an artifact on a split."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slrbench.cli import console
+from slrbench.cli.verify import find_model
+
+if TYPE_CHECKING:
+    from slrbench.workflows.evaluate import Evaluation
+
+HEADERS = ["Model", "Backend", "Split", "Clips", "WER", "Sub", "Del", "Ins", "Words", "Sequences wrong"]
+SHOWN = 5
+"""Wrong sequences that the table is followed by."""
+
+
+def command(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL|FILE",
+            help="A checkpoint's folder, the id of a model in trained_models, or a .torchscript, .onnx or .xml file.",
+        ),
+    ],
+    split: Annotated[str, typer.Option("--split", help="train, dev, test, or another split of the corpus.")] = "test",
+    data: Annotated[str | None, typer.Option("--data", metavar="SPEC", help="Corpus, in place of the card's.")] = None,
+    clips: Annotated[int | None, typer.Option("--clips", metavar="N", min=1, help="Only the first N clips.")] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option("--backend", help="torch (the checkpoint itself), torchscript, onnx or openvino."),
+    ] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Most clips in one call.")] = 8,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Threads of the runtime (every core).")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document, with every sequence.")] = False,
+) -> None:
+    """Measure the word error rate of a checkpoint or an artifact on a split.
+
+    Runs that very file on its own runtime, decodes greedily and counts substitutions, deletions and insertions over all
+    clips: WER = (S + D + I) / N. A file whose hash is not the one that was checked is refused.
+    """
+    from slrbench.workflows.evaluate import evaluate_path
+
+    with console.Progress() as progress:
+        found = evaluate_path(
+            find_model(model),
+            split=split,
+            data=data,
+            clips=clips,
+            backend=backend,
+            batch=batch,
+            threads=threads,
+            progress=progress,
+        )
+    for note in found.notes:
+        console.warning(note)
+    if json:
+        console.print_json({"accuracy": found.accuracy, "notes": found.notes, "sequences": _sequences(found)})
+        return
+    accuracy, counts = found.accuracy, found.accuracy.counts
+    row = [
+        accuracy.model,
+        accuracy.backend,
+        accuracy.split,
+        accuracy.clips,
+        f"{accuracy.wer:.2%}",
+        counts.substitutions,
+        counts.deletions,
+        counts.insertions,
+        counts.reference_words,
+        accuracy.sequences_wrong,
+    ]
+    console.result(console.table([row], HEADERS))
+    for line in _wrong(found):
+        console.result(line)
+
+
+def _sequences(found: "Evaluation") -> list[dict[str, list[str]]]:
+    pairs = zip(found.result.references, found.result.hypotheses, strict=True)
+    return [{"reference": list(reference), "hypothesis": list(hypothesis)} for reference, hypothesis in pairs]
+
+
+def _wrong(found: "Evaluation") -> list[str]:
+    pairs = zip(found.result.references, found.result.hypotheses, strict=True)
+    wrong = [(reference, hypothesis) for reference, hypothesis in pairs if reference != hypothesis]
+    lines = [
+        f"  {' '.join(reference)}  was read as  {' '.join(hypothesis) or '(nothing)'}"
+        for reference, hypothesis in wrong
+    ]
+    more = [f"  and {len(wrong) - SHOWN} more (--json names all)"] if len(wrong) > SHOWN else []
+    return [*lines[:SHOWN], *more]

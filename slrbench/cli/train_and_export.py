@@ -1,0 +1,91 @@
+"""``slrbench train-and-export``: the main job, end to end."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slrbench.cli import console
+from slrbench.cli import training_options as options
+
+
+def command(
+    preset: options.Preset = "demo",
+    data: options.Data = None,
+    steps: options.Steps = None,
+    learning_rate: options.LearningRate = None,
+    batch_size: options.BatchSize = None,
+    seed: options.Seed = None,
+    threads: options.Threads = None,
+    set: options.Set = None,
+    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of the clips that are timed.")] = 64,
+    batch: Annotated[str, typer.Option("--batch", metavar="LIST", help="Batch sizes that are timed.")] = "1",
+    wer_clips: Annotated[int, typer.Option("--wer-clips", min=0, help="Test clips for each file's WER.")] = 100,
+    ablate_kd: Annotated[
+        int, typer.Option("--ablate-kd", metavar="SEEDS", min=0, help="Student with and without distillation.")
+    ] = 0,
+    overfit: options.Overfit = True,
+    models: options.Models = options.MODELS,
+    reports: Annotated[Path, typer.Option("--reports", metavar="FOLDER", help="Where the report goes.")] = Path(
+        "reports"
+    ),
+    name: Annotated[str | None, typer.Option("--name", help="Name of the report; the preset's by default.")] = None,
+    states: options.States = options.STATES,
+    resume: options.Resume = False,
+    json: options.Json = False,
+) -> None:
+    """Train a teacher, distil a student, export both, prove parity, measure, and say which file to ship.
+
+    Writes verified checkpoints and their artifacts to trained_models, and a report to reports. Exit code 1 where a
+    file failed parity; the report is written all the same.
+
+    Example: python -m slrbench train-and-export --preset demo
+    """
+    from slrbench.errors import BadInputError
+
+    overrides = options.Overrides(
+        data=data, seed=seed, threads=threads, steps=steps, learning_rate=learning_rate, batch_size=batch_size
+    )
+    config = options.read_config(preset, overrides, set)
+    sizes = [text.strip() for text in batch.split(",")]
+    if not all(text.isdigit() and int(text) for text in sizes):
+        raise BadInputError(f"--batch {batch!r} is not a list of sizes", hint="--batch 1,8")
+    console.info("loading torch")
+    job = options.training_job(config, models=models, states=states, resume=resume, overfit=overfit)
+    import torch
+
+    from slrbench.reporting.render_markdown import render_decision
+    from slrbench.workflows.train_and_export import TrainAndExportOptions, train_and_export
+
+    with console.Progress() as progress:
+        result = train_and_export(
+            TrainAndExportOptions(
+                job=job,
+                reports_folder=reports,
+                name=name or preset,
+                command="python -m slrbench " + shlex.join(sys.argv[1:]),
+                threads=config.threads or torch.get_num_threads(),
+                frames=frames,
+                batches=tuple(int(text) for text in sizes),
+                wer_clips=wer_clips,
+                ablation_seeds=ablate_kd,
+            ),
+            progress=progress,
+            say=progress.line,
+        )
+    if json:
+        console.print_json({"report": result.report, "manifests": list(result.manifests)})
+    else:
+        console.result(render_decision(result.document))
+    console.wrote(
+        [*result.manifests, result.report, result.report.with_name("report.md")],
+        next_command="python -m slrbench bench --models "
+        + ",".join(str(job.folder(role)) for role in ("teacher", "student"))
+        + " --batch 1,4 --frames 32,64",
+    )
+    for other in result.errors[:-1]:
+        console.error(other.message, other.hint)
+    if result.errors:
+        raise result.errors[-1]

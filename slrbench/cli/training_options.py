@@ -1,0 +1,102 @@
+"""Options that train, distill and train-and-export share. Loads nothing heavy."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slrbench.cli import console
+
+if TYPE_CHECKING:
+    from slrbench.training.card import CheckpointCard
+    from slrbench.training.config import RunConfig
+    from slrbench.workflows.training import TrainingJob
+
+Preset = Annotated[str, typer.Option("--preset", metavar="NAME", help="smoke, demo or full; see 'list presets'.")]
+Data = Annotated[
+    str | None, typer.Option("--data", metavar="SPEC", help="Corpus, for example fingerspelling:letters=10,size=48.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of weights and clips.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; every core by default.")]
+Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Optimiser steps of each network.")]
+LearningRate = Annotated[float | None, typer.Option("--learning-rate", "--lr", help="Peak learning rate.")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Clips of a step.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Any field of the preset, for example teacher.width=0.5."),
+]
+Models = Annotated[Path, typer.Option("--models", metavar="FOLDER", help="Where checkpoints go.")]
+States = Annotated[
+    Path, typer.Option("--states", metavar="FOLDER", help="Where the state that --resume continues from is kept.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue an interrupted run; what is finished is taken as it is.")
+]
+Overfit = Annotated[
+    bool, typer.Option("--overfit/--no-overfit", help="Whether the network must pass the over-fitting test first.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+MODELS = Path("trained_models")
+STATES = Path("runs")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Overrides:
+    """Values that were given by flags of their own; None where they were not."""
+
+    data: str | None = None
+    seed: int | None = None
+    threads: int | None = None
+    steps: int | None = None
+    learning_rate: float | None = None
+    batch_size: int | None = None
+
+    def settings(self) -> list[str]:
+        """The same as ``--set`` texts."""
+        values = [(name, getattr(self, name)) for name in ("data", "seed", "threads")]
+        for section in ("train_teacher", "train_student"):
+            values += [(f"{section}.{name}", getattr(self, name)) for name in ("steps", "learning_rate", "batch_size")]
+        return [f"{name}={value}" for name, value in values if value is not None]
+
+
+def read_config(preset: str, overrides: Overrides, settings: list[str] | None) -> "RunConfig":
+    """The preset with what the flags say; ``--set`` has the last word.
+
+    Raises:
+        BadInputError: an unknown preset, field or corpus, or a value that does not fit.
+    """
+    from slrbench.data import parse_spec
+    from slrbench.training.config import load_preset
+
+    config = load_preset(preset, [*overrides.settings(), *(settings or [])])
+    parse_spec(config.data)
+    return config
+
+
+def training_job(
+    config: "RunConfig", *, models: Path, states: Path, resume: bool, overfit: bool, init: Path | None = None
+) -> "TrainingJob":
+    """What the workflows train. Loads torch."""
+    from slrbench.workflows.training import TrainingJob
+
+    return TrainingJob(
+        config=config, models_folder=models, states_folder=states, resume=resume, overfit=overfit, init=init
+    )
+
+
+def answer(card: "CheckpointCard", models: Path, *, json: bool) -> None:
+    """Print what training gave, and name the file."""
+    from slrbench.training.card import CARD_NAME
+
+    folder = models / card.model_id
+    if json:
+        console.print_json({"checkpoint": folder / CARD_NAME, "card": card})
+    else:
+        rows = [
+            [name, f"{100 * c.wer:.2f}", c.substitutions, c.deletions, c.insertions, c.reference_words]
+            for name, c in card.wer.items()
+        ]
+        console.result(console.table(rows, ["Split", "WER (%)", "Sub", "Del", "Ins", "Letters"]))
+    console.wrote([folder / CARD_NAME], next_command=f"python -m slrbench export {folder}")

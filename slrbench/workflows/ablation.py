@@ -1,0 +1,106 @@
+"""What distillation is worth: the same student, steps and clips with and without the teacher, over several seeds."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from slrbench.data import open_corpus
+from slrbench.evaluation import evaluate
+from slrbench.models.registry import build_model
+from slrbench.training.checkpoint import load_checkpoint
+from slrbench.training.loop import Trainer, infer_with
+from slrbench.workflows.training import Progress, Say, TrainingJob, set_threads
+
+# Two-sided 95 % quantiles of Student's t for 1 .. 10 degrees of freedom (any table of the distribution).
+_T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationRow:
+    """One seed: WER (shares) on dev and test of both students."""
+
+    seed: int
+    dev_without: float
+    dev_with: float
+    test_without: float
+    test_with: float
+
+    def as_dict(self) -> dict[str, object]:
+        """The row as the report shows it."""
+        return {
+            "seed": self.seed,
+            "dev WER without (%)": round(100 * self.dev_without, 2),
+            "dev WER with (%)": round(100 * self.dev_with, 2),
+            "test WER without (%)": round(100 * self.test_without, 2),
+            "test WER with (%)": round(100 * self.test_with, 2),
+            "test gain (points)": round(100 * (self.test_without - self.test_with), 2),
+        }
+
+
+def ablate_distillation(
+    job: TrainingJob, *, teacher: Path, seeds: Sequence[int], progress: Progress, say: Say
+) -> list[AblationRow]:
+    """Train the student twice for every seed; a seed determines its initial weights and its clips, in both runs.
+
+    Raises:
+        BadInputError: the teacher's checkpoint cannot be used.
+        RunFailedError: a training failed.
+    """
+    set_threads(job.config)
+    corpus = open_corpus(job.config.data)
+    spec = job.config.student.spec("student", corpus.vocabulary.num_classes)
+    rows = []
+    for seed in seeds:
+        wer: dict[tuple[str, bool], float] = {}
+        for distil in (False, True):
+            torch.manual_seed(seed)
+            trainer = Trainer(
+                build_model(spec),
+                corpus,
+                job.config.train_student,
+                seed=seed,
+                teacher=load_checkpoint(teacher)[0] if distil else None,
+                distillation=job.config.distillation,
+                mixed_precision=job.config.mixed_precision,
+            )
+            name = f"ablation: seed {seed}, {'with' if distil else 'without'} distillation"
+            trainer.run(lambda step, name=name: progress(name, step.step, step.steps))  # type: ignore[misc]
+            infer = infer_with(trainer.model, trainer.device)
+            for split in ("dev", "test"):
+                wer[split, distil] = evaluate(infer, corpus.split(split), corpus.vocabulary, batch=8).counts.wer
+            say(f"{name}: WER dev {wer['dev', distil]:.1%}, test {wer['test', distil]:.1%}")
+        rows.append(
+            AblationRow(
+                seed=seed,
+                dev_without=wer["dev", False],
+                dev_with=wer["dev", True],
+                test_without=wer["test", False],
+                test_with=wer["test", True],
+            )
+        )
+    say(finding(rows))
+    return rows
+
+
+def finding(rows: Sequence[AblationRow]) -> str:
+    """What the rows show, in a sentence: the mean gain on test with its 95 % interval (paired t over seeds)."""
+    gains = [100 * (row.test_without - row.test_with) for row in rows]
+    mean = sum(gains) / len(gains)
+    if len(gains) < 2:
+        return f"one seed only: the test WER changes by {-mean:+.2f} points with distillation, which proves nothing"
+    deviation = math.sqrt(sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1))
+    half = _T_95[min(len(gains) - 1, len(_T_95)) - 1] * deviation / math.sqrt(len(gains))
+    verdict = (
+        "distillation lowers the WER"
+        if mean - half > 0
+        else "distillation raises the WER"
+        if mean + half < 0
+        else "no effect is shown: the interval holds zero"
+    )
+    return (
+        f"{verdict}: mean gain {mean:+.2f} points of test WER over {len(gains)} seeds, "
+        f"95 % interval {mean - half:+.2f} to {mean + half:+.2f}"
+    )

@@ -1,0 +1,138 @@
+"""Real clips for a benchmark: what timed calls are fed with, and the word error rate of each very file."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slrbench.data import open_corpus
+from slrbench.data.batching import normalise
+from slrbench.data.corpus import Clip, Corpus, Split, Vocabulary
+from slrbench.errors import SlrbenchError
+from slrbench.evaluation import evaluate
+from slrbench.measure.process import Worker
+from slrbench.measure.rounds import Infer, infer_with, open_in
+from slrbench.measure.timing_inputs import TimingInputs, clip_inputs, noise_inputs
+from slrbench.records import Accuracy, Candidate
+from slrbench.training.card import CheckpointCard
+
+SPLIT = "test"
+TIMING_CLIPS = 64
+"""At most so many clips of the corpus go into the inputs of timed calls."""
+
+
+class KeptClips:
+    """A split that renders each clip once: every file is evaluated on the same ones."""
+
+    def __init__(self, split: Split) -> None:
+        """Wrap ``split``."""
+        self._split = split
+        self._clips: dict[int, Clip] = {}
+
+    @property
+    def name(self) -> str:
+        """Name of the split."""
+        return self._split.name
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self._split)
+
+    def __getitem__(self, index: int) -> Clip:
+        """The clip at ``index``."""
+        if index not in self._clips:
+            self._clips[index] = self._split[index]
+        return self._clips[index]
+
+    def label_length(self, index: int) -> int:
+        """Number of glosses of the clip at ``index``."""
+        return self._split.label_length(index)
+
+
+@dataclass
+class Corpora:
+    """The corpus of each model, opened once; none where it cannot be opened here, and then a note says why."""
+
+    cards: Mapping[str, CheckpointCard | None]
+    """Model id to its card; None for random weights."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader of the report must know."""
+    _open: dict[str, tuple[Corpus, KeptClips] | None] = field(default_factory=dict)
+
+    def of(self, model_id: str) -> tuple[CheckpointCard, Corpus, KeptClips] | None:
+        """Card, corpus and test clips of a model; None where it has none, or they cannot be had here."""
+        card = self.cards[model_id]
+        if card is None:
+            return None
+        if card.data not in self._open:
+            self._open[card.data] = self._try_to_open(card)
+        found = self._open[card.data]
+        return None if found is None else (card, *found)
+
+    def _try_to_open(self, card: CheckpointCard) -> tuple[Corpus, KeptClips] | None:
+        try:
+            corpus = open_corpus(card.data)
+            split = corpus.split(SPLIT)
+        except SlrbenchError as error:
+            self.notes.append(f"{card.data}: no clips, so timed on noise and no WER: {error.message}")
+            return None
+        if corpus.fingerprint() != card.data_fingerprint:
+            self.notes.append(
+                f"{card.model_id}: {card.data} gives other clips here than where it was trained (fingerprints differ)"
+            )
+        return corpus, KeptClips(split)
+
+    def timing_inputs(self, candidate: Candidate) -> TimingInputs:
+        """Real clips where the model's corpus has frames of the candidate's size, noise elsewhere."""
+        found = self.of(candidate.model)
+        if found is None or found[1].frame_size != (candidate.height, candidate.width):
+            return noise_inputs(candidate)
+        _, corpus, split = found
+        clips = [split[i].frames for i in range(min(len(split), TIMING_CLIPS))]
+        return clip_inputs(candidate, clips, normalise, source=f"{SPLIT} clips of {corpus.spec}")
+
+
+def accuracy_of(
+    candidate: Candidate, card: CheckpointCard, corpus: Corpus, split: Split, infer: Infer, *, limit: int | None = None
+) -> Accuracy:
+    """Word error rate of a candidate's file on the first ``limit`` clips of a split, through ``infer``.
+
+    Raises:
+        BadInputError: the corpus does not go with the network.
+        RunFailedError: the outputs are not log-probabilities ``(T', B, C)``.
+    """
+    found = evaluate(infer, split, Vocabulary(glosses=card.glosses), limit=limit, input_kind=candidate.input_kind)
+    return Accuracy(
+        model=candidate.model,
+        backend=candidate.backend,
+        artifact_sha256=candidate.artifact_sha256,
+        split=split.name,
+        data=corpus.spec,
+        data_fingerprint=corpus.fingerprint(),
+        clips=found.clips,
+        counts=found.counts,
+        wer=found.wer,
+        sequences_wrong=found.sequences_wrong,
+    )
+
+
+def evaluate_candidate(
+    candidate: Candidate,
+    card: CheckpointCard,
+    *,
+    split: str = SPLIT,
+    limit: int | None = None,
+    limit_s: float = 300.0,
+) -> Accuracy:
+    """Word error rate of a file on a split of its checkpoint's corpus, in a process that imports only its runtime.
+
+    Raises:
+        BadInputError: the file or the split cannot be used.
+        UnavailableError: the backend is not available here.
+        RunFailedError: the process failed, or gave no answer within ``limit_s`` seconds.
+    """
+    corpus = open_corpus(card.data)
+    with tempfile.TemporaryDirectory(prefix="slrbench-") as scratch, Worker(threads=candidate.threads) as worker:
+        open_in(worker, candidate, first_input=None, limit_s=limit_s)
+        infer = infer_with(worker, Path(scratch), limit_s=limit_s)
+        return accuracy_of(candidate, card, corpus, corpus.split(split), infer, limit=limit)

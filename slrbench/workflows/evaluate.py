@@ -1,0 +1,179 @@
+"""Word error rate of a checkpoint or an artifact on a split, through the runtime of that very file.
+
+Shapes: B clips, T frames, T' output steps, C classes.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters.artifact import InputKind, ManifestEntry, read_manifest
+from slrbench.data import open_corpus
+from slrbench.data.corpus import Corpus, Vocabulary
+from slrbench.errors import BadInputError
+from slrbench.evaluation import EvaluationResult, evaluate
+from slrbench.records import Accuracy
+from slrbench.runners.inputs import artifact_sha256
+from slrbench.runners.open import open_runner
+from slrbench.training.card import CheckpointCard, read_card
+from slrbench.workflows.verify import find_entry, kind_of
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """The figures, every sequence, and what a reader must know."""
+
+    accuracy: Accuracy
+    result: EvaluationResult
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Target:
+    """What is opened, and how."""
+
+    backend: str
+    path: Path
+    sha256: str
+    input_kind: InputKind
+    card: CheckpointCard | None
+
+
+def evaluate_path(
+    path: Path,
+    *,
+    split: str = "test",
+    data: str | None = None,
+    clips: int | None = None,
+    backend: str | None = None,
+    batch: int = 8,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Decode a split with the file's own runtime and count the errors.
+
+    Args:
+        path: a checkpoint's folder or file, or an artifact.
+        split: a split of the corpus.
+        data: corpus spec; that of the card where it is not given.
+        clips: only the first so many clips.
+        backend: which file of a checkpoint's folder is meant, ``torch`` where it is not given; for an artifact it must
+            be the artifact's own.
+        batch: most clips in one call; clips of equal length only go together.
+        threads: threads of the runtime; every core where it is not given.
+        progress: told what is done, clips done, and clips in all.
+
+    Raises:
+        BadInputError: a file, the split or the corpus cannot be used, or they do not belong together.
+        UnavailableError: the runtime is not available here.
+        RunFailedError: the outputs are no log-probabilities.
+    """
+    target = _find(path, backend)
+    if data is None and target.card is None:
+        raise BadInputError(f"{path} has no card that names its corpus", hint="--data fingerspelling:... names one")
+    corpus = open_corpus(data or (target.card.data if target.card is not None else ""))
+    vocabulary, notes = _vocabulary(target.card, corpus, asked_for=data is not None)
+    chosen = corpus.split(split)
+    runner = open_runner(
+        target.backend,
+        target.path,
+        threads=threads or os.cpu_count() or 1,
+        input_kind=target.input_kind,
+        expected_sha256=target.sha256,
+    )
+
+    def infer(video: NDArray[Any]) -> NDArray[np.float32]:
+        pending = runner.run(runner.stage(video))
+        runner.synchronize()
+        return runner.fetch(pending)
+
+    def tell(done: int, total: int) -> None:
+        if progress is not None:
+            progress(f"evaluating {target.backend} on {split}", done, total)
+
+    try:
+        found = evaluate(
+            infer, chosen, vocabulary, batch=batch, limit=clips, input_kind=target.input_kind, progress=tell
+        )
+    finally:
+        runner.close()
+    accuracy = Accuracy(
+        model=target.card.model_id if target.card is not None else target.path.name,
+        backend=target.backend,
+        artifact_sha256=target.sha256,
+        split=split,
+        data=corpus.spec,
+        data_fingerprint=corpus.fingerprint(),
+        clips=found.clips,
+        counts=found.counts,
+        wer=found.wer,
+        sequences_wrong=found.sequences_wrong,
+    )
+    return Evaluation(accuracy=accuracy, result=found, notes=notes)
+
+
+def _find(path: Path, backend: str | None) -> _Target:
+    kind = kind_of(path)
+    if kind == "checkpoint":
+        card = read_card(path)
+        folder = path if path.is_dir() else path.parent
+        if backend in (None, "torch"):
+            return _Target(backend="torch", path=folder, sha256=card.weights_sha256, input_kind="float32", card=card)
+        entry = _entry_of(folder, str(backend))
+        artifact = entry.artifact
+        return _Target(
+            backend=str(backend),
+            path=folder / artifact.path,
+            sha256=artifact.sha256,
+            input_kind=artifact.input_kind,
+            card=card,
+        )
+    if backend not in (None, kind):
+        raise BadInputError(f"{path} is a file of backend {kind}, not of {backend}", hint=f"--backend {kind}")
+    found, card_beside = find_entry(path)
+    if found is None:
+        return _Target(backend=kind, path=path, sha256=artifact_sha256(path), input_kind="float32", card=None)
+    return _Target(
+        backend=kind,
+        path=path,
+        sha256=found.artifact.sha256,
+        input_kind=found.artifact.input_kind,
+        card=card_beside,
+    )
+
+
+def _entry_of(folder: Path, backend: str) -> ManifestEntry:
+    manifest = read_manifest(folder)
+    entry = manifest.find(backend) if manifest is not None else None
+    if entry is None:
+        raise BadInputError(
+            f"{folder} holds no file of backend {backend!r}", hint=f"python -m slrbench export {folder}"
+        )
+    return entry
+
+
+def _vocabulary(card: CheckpointCard | None, corpus: Corpus, *, asked_for: bool) -> tuple[Vocabulary, tuple[str, ...]]:
+    """The network's classes, and what differs from where it was trained."""
+    if card is None:
+        return corpus.vocabulary, ("the file has no card: its classes are taken to be the corpus's",)
+    unknown = sorted(set(corpus.vocabulary.glosses) - set(card.glosses))
+    if unknown:
+        raise BadInputError(
+            f"the corpus has glosses that the network never learned: {' '.join(unknown[:10])}",
+            hint=f"--data {card.data}",
+        )
+    notes = []
+    if asked_for and corpus.spec != card.data:
+        notes.append(f"the network was trained on {card.data}, and is evaluated on {corpus.spec}")
+    elif corpus.fingerprint() != card.data_fingerprint:
+        notes.append("the corpus gives other clips here than where the network was trained (fingerprints differ)")
+    if corpus.frame_size != card.frame_size:
+        notes.append(f"frames are {corpus.frame_size} pixels, in training they were {card.frame_size}")
+    return Vocabulary(glosses=card.glosses), tuple(notes)

@@ -1,0 +1,302 @@
+"""Verify a file that a person names: a checkpoint by all checks of its network, an artifact through its own runtime.
+
+Shapes: B clips, T frames, T' = ceil(T/stride) output steps, C classes.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters.artifact import Artifact, InputKind, ManifestEntry, read_manifest
+from slrbench.ctc import check_log_probs, output_length
+from slrbench.errors import BadInputError, RunFailedError, SlrbenchError
+from slrbench.records import CheckResult, Record
+from slrbench.runners.inputs import artifact_sha256
+from slrbench.runners.open import open_runner
+from slrbench.training.card import CARD_NAME, CheckpointCard, locate, read_card
+
+Kind = Literal["checkpoint", "torchscript", "onnx", "openvino"]
+Progress = Callable[[str], None]
+Infer = Callable[[NDArray[Any]], NDArray[np.float32]]
+
+WEIGHTS_CHECK = "Weights are those of the card (sha256)"
+FILE_CHECK = "File is that of the manifest (sha256)"
+SOURCE_CHECK = "Built from this checkpoint"
+PARITY_CHECK = "Parity with the checkpoint"
+DYNAMIC_CHECK = "Takes any batch and length"
+ROWS_CHECK = "Rows of a batch do not influence each other"
+LENGTH_CHECK = "T' = ceil(T/stride) for T = 1..64"
+
+ROWS_TOLERANCE = 1e-4
+"""Largest difference of a log-probability, alone and in a batch: the fp32 gate of the parity check."""
+
+DEFAULT_SIZE = 64
+DEFAULT_FRAMES = 32
+_KINDS: dict[str, Kind] = {".torchscript": "torchscript", ".onnx": "onnx", ".xml": "openvino"}
+_WRONG_FILES = {
+    ".bin": "name the .xml file beside it",
+    ".pt": "a TorchScript file is named .torchscript; a state dict alone does not say what the network computes",
+    ".pth": "a TorchScript file is named .torchscript; a state dict alone does not say what the network computes",
+}
+
+
+class FileVerdict(Record):
+    """Every check of one file."""
+
+    path: str
+    kind: Kind
+    checks: tuple[CheckResult, ...]
+    passed: bool
+
+
+def verify_path(
+    path: Path,
+    *,
+    size: int | None = None,
+    frames: int | None = None,
+    input_kind: str | None = None,
+    progress: Progress | None = None,
+) -> FileVerdict:
+    """Verify a checkpoint's folder or file, or an artifact, with a manifest beside it or without.
+
+    Args:
+        path: a folder with checkpoint.json, one of the checkpoint's files, or a .torchscript, .onnx or .xml file.
+        size: height and width of the frames, pixels, for an artifact without a card; 64 where it is not given.
+        frames: frames of the first clip, for an artifact without a card; 32 where it is not given.
+        input_kind: ``float32`` or ``uint8``, for an artifact that is in no manifest.
+        progress: told what is being done.
+
+    Raises:
+        BadInputError: the file is missing, truncated, cannot be read, or is nothing that can be verified.
+        UnavailableError: the artifact's runtime is not available here.
+    """
+    kind = kind_of(path)
+    if progress is not None:
+        progress(f"verifying {path}")
+    if kind == "checkpoint":
+        checks = _verify_checkpoint(path)
+    else:
+        checks = _verify_artifact(path, kind, size=size, frames=frames, input_kind=input_kind)
+    return FileVerdict(path=str(path), kind=kind, checks=checks, passed=all(check.passed for check in checks))
+
+
+def kind_of(path: Path) -> Kind:
+    """What a path is, by its name.
+
+    Raises:
+        BadInputError: it does not exist, or is neither a checkpoint nor an artifact.
+    """
+    if path.suffix in _KINDS and not path.is_dir():
+        if not path.exists():
+            raise BadInputError(f"there is no file {path}", hint="python -m slrbench export MODEL writes the artifacts")
+        return _KINDS[path.suffix]
+    if path.is_file() and path.suffix in _WRONG_FILES:
+        raise BadInputError(f"{path} cannot be verified", hint=_WRONG_FILES[path.suffix])
+    locate(path)
+    return "checkpoint"
+
+
+def _verify_checkpoint(path: Path) -> tuple[CheckResult, ...]:
+    from slrbench.models.registry import load_weights
+    from slrbench.training.checkpoint import WeightsAlteredError, check_weights_file
+    from slrbench.training.verification import verify_model
+
+    _, weights = locate(path)
+    card = read_card(path)
+    try:
+        sha256 = check_weights_file(card, weights)
+    except WeightsAlteredError as error:
+        # What an altered file computes would say nothing about the checkpoint that was measured.
+        return (
+            CheckResult(
+                name=WEIGHTS_CHECK,
+                passed=False,
+                figure=f"sha256 {error.found}, the card says {error.expected}",
+                hint=error.hint,
+            ),
+        )
+    return (
+        CheckResult(name=WEIGHTS_CHECK, passed=True, figure=f"sha256 {sha256[:16]}..."),
+        *verify_model(
+            load_weights(card.spec, weights),
+            glosses=card.glosses,
+            frame_size=card.frame_size,
+            reload_from=weights,
+            probe=card.probe,
+        ),
+    )
+
+
+def find_entry(path: Path) -> tuple[ManifestEntry | None, CheckpointCard | None]:
+    """The manifest's entry of an artifact, and the card beside it, where there are any.
+
+    Raises:
+        BadInputError: the card cannot be read.
+        ExporterError: the manifest cannot be read.
+    """
+    manifest = read_manifest(path.parent)
+    entries = manifest.entries if manifest is not None else ()
+    entry = next((each for each in entries if each.artifact.path == path.name), None)
+    card = read_card(path.parent) if (path.parent / CARD_NAME).exists() else None
+    return entry, card
+
+
+def _verify_artifact(
+    path: Path, kind: Kind, *, size: int | None, frames: int | None, input_kind: str | None
+) -> tuple[CheckResult, ...]:
+    entry, card = find_entry(path)
+    checks: list[CheckResult] = []
+    if entry is not None:
+        _refuse_truncated(path, entry.artifact)
+        checks += _check_origin(path, entry, card)
+        if not checks[0].passed:
+            return tuple(checks)
+    known = card if entry is not None else None
+    flavour = entry.artifact.input_kind if entry is not None else cast(InputKind, input_kind or "float32")
+    frame_size = known.frame_size if known is not None else (size or DEFAULT_SIZE, size or DEFAULT_SIZE)
+    runner = open_runner(kind, path, threads=os.cpu_count() or 1, input_kind=flavour)
+
+    def infer(video: NDArray[Any]) -> NDArray[np.float32]:
+        pending = runner.run(runner.stage(video))
+        runner.synchronize()
+        return runner.fetch(pending)
+
+    try:
+        return (*_ArtifactChecks(infer, flavour, frame_size, known, frames or DEFAULT_FRAMES).run(), *checks)
+    finally:
+        runner.close()
+
+
+def _refuse_truncated(path: Path, artifact: Artifact) -> None:
+    for file in artifact.files:
+        each = path.parent / file.name
+        found = each.stat().st_size if each.is_file() else None
+        if found is None or found < file.size_bytes:
+            what = (
+                "is missing" if found is None else f"is truncated: {found} bytes, the manifest says {file.size_bytes}"
+            )
+            raise BadInputError(f"{each} {what}", hint="copy it again, or export the model again")
+
+
+def _check_origin(path: Path, entry: ManifestEntry, card: CheckpointCard | None) -> list[CheckResult]:
+    found, expected = artifact_sha256(path), entry.artifact.sha256
+    same = found == expected
+    checks = [
+        CheckResult(
+            name=FILE_CHECK,
+            passed=same,
+            figure=f"sha256 {found[:16]}..." if same else f"sha256 {found}, the manifest says {expected}",
+            hint=None if same else "the file was altered after its parity was checked: export the model again",
+        ),
+        CheckResult(
+            name=PARITY_CHECK,
+            passed=entry.parity_word == "passed",
+            figure=entry.parity_word,
+            hint=None if entry.parity_word == "passed" else "export the model again, which checks parity again",
+        ),
+    ]
+    if card is not None:
+        built_from = entry.artifact.built_from_sha256
+        fits = built_from == card.weights_sha256
+        checks.append(
+            CheckResult(
+                name=SOURCE_CHECK,
+                passed=fits,
+                figure=f"sha256 {built_from[:16]}...",
+                hint=None if fits else "the checkpoint is newer than this file: export the model again",
+            )
+        )
+    return checks
+
+
+class _ArtifactChecks:
+    """The checks that run the file. What is not known of a stranger's file (classes, stride) is not asked of it."""
+
+    def __init__(
+        self,
+        infer: Infer,
+        input_kind: InputKind,
+        frame_size: tuple[int, int],
+        card: CheckpointCard | None,
+        frames: int,
+    ) -> None:
+        self.infer, self.input_kind, self.frame_size = infer, input_kind, frame_size
+        self.card, self.frames = card, frames
+
+    def run(self) -> tuple[CheckResult, ...]:
+        """Outputs at several shapes, then what depends on batch and length."""
+        first = (1 if self.card is None else 2, self.frames)
+        try:
+            results = [self._outputs(first, seed=0)]
+        except RunFailedError as error:
+            height, width = self.frame_size
+            raise BadInputError(
+                f"the file does not run on {first[0]} clip(s) of {first[1]} frames of {height} x {width} pixels: "
+                f"{error.message}",
+                hint="--size and --frames say what a file without a card takes" if self.card is None else error.hint,
+            ) from error
+        broken = None
+        for seed, shape in enumerate([(1, self.frames + 16), (3, self.frames), (1, 13)], start=1):
+            try:
+                results.append(self._outputs(shape, seed=seed))
+            except SlrbenchError as error:
+                broken = f"B = {shape[0]}, T = {shape[1]}: {error.message}"
+                break
+        dynamic = CheckResult(
+            name=DYNAMIC_CHECK,
+            passed=broken is None,
+            figure=broken or f"{len(results)} shapes",
+            hint=None if broken is None else "the exporter froze an axis: export with dynamic batch and time",
+        )
+        merged = tuple(next((c for c in same if not c.passed), same[0]) for same in zip(*results, strict=True))
+        if broken is not None:
+            return (*merged, dynamic)
+        return (*merged, dynamic, self._rows(), *([self._lengths(self.card)] if self.card is not None else []))
+
+    def _video(self, shape: tuple[int, int], seed: int) -> NDArray[Any]:
+        batch, frames = shape
+        rng = np.random.default_rng(seed)
+        if self.input_kind == "uint8":
+            return rng.integers(0, 256, (batch, frames, *self.frame_size, 3), dtype=np.uint8)
+        return (rng.random((batch, 3, frames, *self.frame_size)) * 2 - 1).astype(np.float32)
+
+    def _outputs(self, shape: tuple[int, int], *, seed: int) -> tuple[CheckResult, ...]:
+        batch, frames = shape
+        expected: tuple[int | None, int, int | None] = (None, batch, None)
+        if self.card is not None:
+            expected = (output_length(frames, self.card.spec.stride), batch, self.card.spec.num_classes)
+        return check_log_probs(self.infer(self._video(shape, seed)), expected_shape=expected)
+
+    def _rows(self) -> CheckResult:
+        video = self._video((3, self.frames), seed=9)
+        together = self.infer(video)
+        alone = np.concatenate([self.infer(video[row : row + 1]) for row in range(len(video))], axis=1)
+        figure = float(np.abs(together - alone).max()) if together.shape == alone.shape else float("inf")
+        passed = figure <= ROWS_TOLERANCE  # False for NaN
+        return CheckResult(
+            name=ROWS_CHECK,
+            passed=passed,
+            figure=f"max |difference| {figure:.2g}",
+            hint=None
+            if passed
+            else "the export mixes clips of a batch: a frozen batch axis, or batch norm in training mode",
+        )
+
+    def _lengths(self, card: CheckpointCard) -> CheckResult:
+        video = self._video((1, 64), seed=11)
+        time_axis = 1 if self.input_kind == "uint8" else 2
+        wrong = []
+        for frames in range(1, 65):
+            found = len(self.infer(np.ascontiguousarray(np.take(video, range(frames), axis=time_axis))))
+            if found != output_length(frames, card.spec.stride):
+                wrong.append(f"T = {frames} gives {found}, not {output_length(frames, card.spec.stride)}")
+        return CheckResult(
+            name=LENGTH_CHECK,
+            passed=not wrong,
+            figure="; ".join(wrong[:2]) or f"stride {card.spec.stride}",
+            hint="the time axis was frozen in the export: export the model again" if wrong else None,
+        )
