@@ -36,6 +36,17 @@ def render_markdown(report: Report) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
+def render_decision(report: Report) -> str:
+    """What a terminal shows at the end of a run: the main table and the decision."""
+    text = paragraphs(
+        results_table(report, lines_of(report.summary)),
+        headline(report),
+        _reason(report),
+        _front(report, report.decision) if report.decision is not None else "",
+    )
+    return text.replace("**", "")  # a terminal has no bold from asterisks
+
+
 def headline(report: Report) -> str:
     """The decision in one sentence."""
     decision = report.decision
@@ -167,10 +178,16 @@ def _decision(report: Report) -> str:
         return headline(report)
     return paragraphs(
         f"**{headline(report)}**",
-        decision.reason if decision.recommended is not None else "",
+        _reason(report),
         _front(report, decision),
         _rejected(report, decision),
     )
+
+
+def _reason(report: Report) -> str:
+    """Empty where there is nothing beyond the headline."""
+    decision = report.decision
+    return "" if decision is None or decision.recommended is None else decision.reason
 
 
 def _front(report: Report, decision: Decision) -> str:

@@ -13,7 +13,7 @@ from slrbench.reporting.decision import decide
 from slrbench.reporting.display import MISSING, megabytes, milliseconds, number, percent
 from slrbench.reporting.markdown import free_table, table
 from slrbench.reporting.render_csv import render_csv
-from slrbench.reporting.render_markdown import headline, render_markdown
+from slrbench.reporting.render_markdown import headline, render_decision, render_markdown
 from slrbench.reporting.store import report_json
 
 Check = Callable[[str, Path], None]
@@ -81,6 +81,23 @@ def test_an_empty_report_says_that_nothing_was_measured(golden_report: Report) -
     assert text.endswith("## Decision\n\nNothing was decided.\n")
     undecidable = render_markdown(empty.model_copy(update={"decision": decide([])}))
     assert undecidable.count("Nothing can be recommended") == 2  # at the top and in the last section
+
+
+def test_the_end_of_a_run_shows_the_main_table_and_the_decision_without_marks(golden_report: Report) -> None:
+    text = render_decision(golden_report)
+    assert golden_report.decision is not None
+    assert headline(golden_report) in text
+    assert golden_report.decision.reason in text
+    assert text.splitlines()[0] in render_markdown(golden_report)
+    assert "recommended |" in text
+    assert "**" not in text
+
+
+def test_a_failed_file_that_was_not_measured_is_named_by_its_verdict(golden_report: Report) -> None:
+    sha256, verdict = next(iter(golden_report.verdicts.items()))
+    for named, shown in ((verdict, sha256[:12]), ({**verdict, "model": "student-x"}, "student-x")):
+        report = golden_report.model_copy(update={"verdicts": {sha256: named}, "summary": (), "decision": None})
+        assert f"| {shown} " in render_markdown(report).split("## Parity")[1]
 
 
 def test_what_was_asked_for_and_not_given_is_said(golden_report: Report) -> None:
