@@ -38,13 +38,13 @@ def render_markdown(report: Report) -> str:
 
 def render_decision(report: Report) -> str:
     """What a terminal shows at the end of a run: the main table and the decision."""
-    text = paragraphs(
+    shown = paragraphs(
         results_table(report, lines_of(report.summary)),
         headline(report),
         _reason(report),
         _front(report, report.decision) if report.decision is not None else "",
     )
-    return text.replace("**", "")  # a terminal has no bold from asterisks
+    return shown.replace("**", "")  # a terminal has no bold from asterisks
 
 
 def headline(report: Report) -> str:
