@@ -271,6 +271,7 @@ def _fixed_axes(artifact: Artifact) -> tuple[tuple[str, int, int], ...]:
 
 
 def _row(model: BenchModel, backend: str, device: str, reason: str) -> Skipped:
+    device = "cuda" if backend == "trt" and device == "cpu" else device  # it has no other
     return Skipped(model=model.model_id, backend=backend, precision=PRECISION, device=device, reason=reason)
 
 
