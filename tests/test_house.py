@@ -74,20 +74,16 @@ def test_help_names_every_command_and_every_exit_code() -> None:
     assert {int(number) for number in re.findall(r"\d+", codes)} == {int(code) for code in ExitCode}
 
 
+COMMAND_LINE = re.compile(r"(?:\S*python3? -m |(?:\S*/)?)slrbench(?P<arguments>( .*)?)$")
+
+
 def _readme_commands(repository: Path) -> list[list[str]]:
     """The arguments of every slrbench command line in README's fenced blocks."""
     text = (repository / "README.md").read_text(encoding="utf-8")
-    found = []
-    for block in re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            for part in re.split(r"&&|\|\||[|;]", line.removeprefix("$ ")):
-                words = shlex.split(part, comments=True)
-                for start in (["-m", "slrbench"], ["slrbench"]):
-                    at = next((i for i in range(len(words)) if words[i : i + len(start)] == start), None)
-                    if at is not None and (start[0] == "-m" or at == 0):
-                        found.append(words[at + len(start) :])
-                        break
-    return found
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    parts = [part.strip() for line in lines for part in re.split(r"&&|[|;]", line.removeprefix("$ "))]
+    return [shlex.split(m["arguments"], comments=True) for part in parts if (m := COMMAND_LINE.match(part))]
 
 
 def test_readme_shows_commands_that_parse_and_leaves_none_out(repository: Path) -> None:
