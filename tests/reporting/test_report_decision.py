@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slrbench.records import Report, SummaryRow
@@ -22,7 +22,6 @@ def _rows(make_row: Make, values: list[tuple[float, float, int]]) -> list[Summar
     return [make_row(p50_s=p50, wer=wer, size_bytes=size) for p50, wer, size in values]
 
 
-@settings(deadline=None)
 @given(values=st.lists(objectives, min_size=1, max_size=12))
 def test_nothing_on_the_front_is_dominated_and_everything_off_it_is(
     make_row: Make, values: list[tuple[float, float, int]]
@@ -35,7 +34,6 @@ def test_nothing_on_the_front_is_dominated_and_everything_off_it_is(
     assert all(any(dominates(rows[j], rows[i]) for j in front) for i in everything if i not in front)
 
 
-@settings(deadline=None)
 @given(values=st.lists(objectives, min_size=1, max_size=12))
 def test_the_recommended_row_is_on_the_front_within_the_tolerance_and_the_fastest_there(
     make_row: Make, values: list[tuple[float, float, int]]
