@@ -22,7 +22,7 @@ from exporters.artifact import ParityCaseResult
 BLANK = 0
 LOGITS = "outputs are logits: log_softmax is missing"
 PROBABILITIES = "outputs are probabilities: the logarithm is missing"
-FROZEN = "the time axis was frozen by the export"
+FROZEN = "as a time axis gives that was frozen by the export"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,9 @@ def compare(
         return _nothing_to_compare(item, found)
     if found.shape != expected.shape:
         why = f"output has shape {found.shape}, expected {expected.shape}"
-        if found.shape[1:] == expected.shape[1:]:
+        if found.shape == (expected.shape[1], expected.shape[0], expected.shape[2]):
+            why += ": clips and steps are swapped"
+        elif found.shape[0] != expected.shape[0]:
             why += f": {found.shape[0]} output steps for {item.shape[1]} frames, {FROZEN}"
         return _nothing_to_compare(item, why)
     finite = np.isfinite(found) & np.isfinite(expected)

@@ -12,9 +12,10 @@ So ``torchscript`` comes first and ``dynamo`` is what to try where it fails. Nei
 is.
 """
 
+import io
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -64,7 +65,8 @@ def onnx_from_module(
     with atomic_path(path) as temporary:
         export = _export_by_tracing if exporter == "torchscript" else _export_by_dynamo
         try:
-            with torch.no_grad(), _expected_onnx_warnings(), _lstm_patch(exporter, patch_lstm):
+            # Where it fails, the exporter by tracing prints its whole graph to stdout.
+            with torch.no_grad(), _expected_onnx_warnings(), _lstm_patch(exporter, patch_lstm), _no_stdout():
                 export(adapter, temporary, example_video, input_kind)
         except (ExporterError, OSError, MemoryError):
             raise
@@ -125,6 +127,10 @@ def _export_by_dynamo(adapter: nn.Module, path: Path, example: Tensor, input_kin
         dynamic_shapes=({BATCH_AXIS: "batch", TIME_AXIS[input_kind]: "time"},),
         external_data=False,  # the default writes the weights beside the file
     )
+
+
+def _no_stdout() -> AbstractContextManager[object]:
+    return redirect_stdout(io.StringIO())
 
 
 def _lstm_patch(exporter: OnnxExporter, wanted: bool) -> AbstractContextManager[object]:
