@@ -1,0 +1,70 @@
+"""A real network, tiny, as a checkpoint and as every artifact that can be made of it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from exporters.artifact import sha256_file
+from exporters.input_adapter import example_video
+from exporters.to_onnx import onnx_from_module
+from exporters.to_openvino import openvino_from_onnx
+from exporters.to_torchscript import torchscript_from_module
+from slrbench.models.registry import build_model
+from slrbench.models.spec import ModelSpec
+
+SIZE = 32
+CLASSES = 5
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the artifacts of the tiny network are."""
+
+    folder: Path
+
+    def path(self, backend: str, input_kind: str = "float32") -> Path:
+        infix = "" if input_kind == "float32" else f".{input_kind}"
+        names = {"torchscript": f"model{infix}.torchscript", "onnx": f"model{infix}.onnx"}
+        names["openvino"] = f"model{infix}.openvino.xml"
+        return self.folder / names[backend] if backend != "torch" else self.folder
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    folder = tmp_path_factory.mktemp("tiny")
+    spec = ModelSpec(
+        architecture="student", num_classes=CLASSES, width_mult=0.35, conv_channels=8, lstm_hidden=8, lstm_layers=1
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model(spec).eval()
+    weights = folder / "checkpoint.safetensors"
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, weights)
+    card = {"spec": spec.model_dump(mode="json"), "weights_sha256": sha256_file(weights)}
+    (folder / "checkpoint.json").write_text(json.dumps(card))
+    made = Files(folder)
+    for kind in ("float32", "uint8"):
+        video = example_video(kind, height=SIZE, width=SIZE)
+        torchscript_from_module(
+            model, made.path("torchscript", kind), example_video=video, input_kind=kind, metadata={}
+        )
+        onnx_from_module(model, made.path("onnx", kind), example_video=video, input_kind=kind, metadata={})
+        openvino_from_onnx(made.path("onnx", kind), made.path("openvino", kind), metadata={})
+    return made
+
+
+@pytest.fixture
+def noise() -> Callable[[int, int], NDArray[np.uint8]]:
+    """Raw frames ``(B, T, H, W, 3)``."""
+
+    def make(batch: int, frames: int) -> NDArray[np.uint8]:
+        return np.random.default_rng(0).integers(0, 256, (batch, frames, SIZE, SIZE, 3), dtype=np.uint8)
+
+    return make
