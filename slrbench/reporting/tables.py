@@ -112,21 +112,21 @@ def results_table(report: Report, lines: Sequence[Line]) -> str:
     )
     return paragraphs(
         cells,
-        f"p50: end to end for one call (a whole batch), host to host. WER: of that very file{_wer_basis(report)}. "
+        f"p50: end to end for one call (a whole batch), host to host. {_wer_basis(report)} "
         f"{_shapes(lines)}; {_threads(lines)}.",
     )
 
 
 def _wer_basis(report: Report) -> str:
-    """On what the rows' WER rests: `` on `test` (120 clips, 512 words)``."""
+    """On what the rows' WER rests."""
     shown = {(row.artifact_sha256, row.backend, row.wer_split) for row in report.summary}
     used = [a for a in report.accuracies if (a.artifact_sha256, a.backend, a.split) in shown]
     sizes = sorted({(a.clips, a.counts.reference_words) for a in used})
     splits = sorted({a.split for a in used})
     if not used:
-        return ""
+        return "No WER was measured."
     clips = " or ".join(f"{count} clips, {words} words" for count, words in sizes)
-    return f" on `{'`, `'.join(splits)}` ({clips})"
+    return f"WER: of that very file on `{'`, `'.join(splits)}` ({clips})."
 
 
 def latency_table(lines: Sequence[Line]) -> str:

@@ -78,6 +78,8 @@ def test_an_empty_report_says_that_nothing_was_measured(golden_report: Report) -
     empty = Report(title="Empty", created_at="2026-01-02", environment=golden_report.environment)
     text = render_markdown(empty)
     assert "Nothing was measured." in text
+    without_wer = render_markdown(golden_report.model_copy(update={"accuracies": ()}))
+    assert "No WER was measured." in without_wer
     assert text.endswith("## Decision\n\nNothing was decided.\n")
     undecidable = render_markdown(empty.model_copy(update={"decision": decide([])}))
     assert undecidable.count("Nothing can be recommended") == 2  # at the top and in the last section
