@@ -4,7 +4,7 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from slrbench.measure.rounds import MeasureSettings
     from slrbench.records import Report
 
-HEADERS = [
-    "Model", "Backend", "B x T", "p50 (ms)", "p90 (ms)", "Clips/s", "Cold (ms)", "RAM (MB)", "File (MB)", "WER (%)",
-    "Parity",
-]  # fmt: skip
-
 
 def command(
     models: Annotated[
@@ -27,6 +22,9 @@ def command(
             metavar="[MODEL]...",
             help="Ids, folders, or the words teacher and student; all of trained_models by default.",
         ),
+    ] = None,
+    models_list: Annotated[
+        str | None, typer.Option("--models", metavar="LIST", help="Models as one list, like those named above.")
     ] = None,
     backend: Annotated[
         str, typer.Option("--backend", metavar="LIST", help="Of torch, torchscript, onnx, openvino, trt.")
@@ -94,7 +92,7 @@ def command(
         input_kinds=_words(input),
     )
     options = BenchOptions(
-        models=tuple(models or ()),
+        models=(*(models or ()), *_words(models_list or "")),
         axes=axes,
         untrained=tuple(untrained or ()),
         allow_unverified=allow_unverified,
@@ -139,34 +137,11 @@ def _command_line() -> str:
 
 
 def _show(report: "Report") -> None:
-    """The end-to-end rows as a table, what was skipped, and the decision."""
-    from slrbench.reporting.render_markdown import headline
+    """The main table, what was skipped, and the decision."""
+    from slrbench.reporting.render_markdown import render_decision
 
-    console.result(console.table(_rows(report), HEADERS))
+    console.result(render_decision(report))
     for skipped in report.skipped:
         console.warning(f"skipped {skipped.model} on {skipped.backend}: {skipped.reason}")
     for note in report.notes:
         console.warning(note)
-    console.result(f"\n{headline(report)}")
-
-
-def _rows(report: "Report") -> list[list[Any]]:
-    from slrbench.reporting.display import backend_name, megabytes, milliseconds, number, percent
-
-    threads = {row.threads for row in report.summary}
-    sizes = {(row.height, row.width) for row in report.summary}
-    rows = []
-    for row in report.summary:
-        if row.scope != "end_to_end":
-            continue
-        shape = f"{row.batch} x {row.frames}"
-        shape += f" @ {row.height}" if len(sizes) > 1 else ""
-        shape += f", {row.threads} thr." if len(threads) > 1 else ""
-        rows.append(
-            [
-                row.model, backend_name(row), shape, milliseconds(row.p50_s), milliseconds(row.p90_s),
-                number(row.throughput_clips_per_s), milliseconds(row.cold_start_s), megabytes(row.peak_rss_bytes),
-                megabytes(row.size_bytes), percent(row.wer), row.parity,
-            ]
-        )  # fmt: skip
-    return rows

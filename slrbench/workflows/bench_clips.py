@@ -1,17 +1,14 @@
 """Real clips for a benchmark: what timed calls are fed with, and the word error rate of each very file."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from slrbench.data import open_corpus
 from slrbench.data.batching import normalise
 from slrbench.data.corpus import Clip, Corpus, Split, Vocabulary
 from slrbench.errors import SlrbenchError
 from slrbench.evaluation import evaluate
-from slrbench.measure.process import Worker
-from slrbench.measure.rounds import Infer, infer_with, open_in
+from slrbench.measure.rounds import Infer
 from slrbench.measure.timing_inputs import TimingInputs, clip_inputs, noise_inputs
 from slrbench.records import Accuracy, Candidate
 from slrbench.training.card import CheckpointCard
@@ -114,25 +111,3 @@ def accuracy_of(
         wer=found.wer,
         sequences_wrong=found.sequences_wrong,
     )
-
-
-def evaluate_candidate(
-    candidate: Candidate,
-    card: CheckpointCard,
-    *,
-    split: str = SPLIT,
-    limit: int | None = None,
-    limit_s: float = 300.0,
-) -> Accuracy:
-    """Word error rate of a file on a split of its checkpoint's corpus, in a process that imports only its runtime.
-
-    Raises:
-        BadInputError: the file or the split cannot be used.
-        UnavailableError: the backend is not available here.
-        RunFailedError: the process failed, or gave no answer within ``limit_s`` seconds.
-    """
-    corpus = open_corpus(card.data)
-    with tempfile.TemporaryDirectory(prefix="slrbench-") as scratch, Worker(threads=candidate.threads) as worker:
-        open_in(worker, candidate, first_input=None, limit_s=limit_s)
-        infer = infer_with(worker, Path(scratch), limit_s=limit_s)
-        return accuracy_of(candidate, card, corpus, corpus.split(split), infer, limit=limit)

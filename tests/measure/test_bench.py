@@ -1,0 +1,330 @@
+"""bench on real files: what is measured, what is refused and why, and the report that comes of it."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from exporters.artifact import Manifest, read_manifest, write_manifest
+from slrbench.cli.app import main
+from slrbench.data import open_corpus
+from slrbench.errors import BadInputError, ExitCode, NegativeVerdictError, UnavailableError
+from slrbench.measure.rounds import MeasureSettings
+from slrbench.models.registry import build_model
+from slrbench.models.spec import ModelSpec
+from slrbench.reporting.store import read_report
+from slrbench.training.card import CheckpointCard, read_card
+from slrbench.training.checkpoint import save_checkpoint, update_card
+from slrbench.training.verification import verify_model
+from slrbench.workflows.bench import BenchOptions, bench, report_folder
+from slrbench.workflows.bench_candidates import Axes, find_models, plan_candidates
+from slrbench.workflows.export import export_model
+from slrbench.workflows.untrained import parse_untrained
+
+TINY = "width_mult=0.35,conv_channels=8,lstm_hidden=8,lstm_layers=1,num_classes=5,size=32"
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny student: verified, exported to every format, parity passed; not trained."""
+    corpus = open_corpus("fingerspelling:language=ase,letters=8,size=32")
+    spec = ModelSpec(
+        architecture="student", num_classes=corpus.vocabulary.num_classes, width_mult=0.35, conv_channels=8,
+        lstm_hidden=8, lstm_layers=1,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model(spec).eval()
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    card = CheckpointCard(
+        model_id="tiny", spec=spec, glosses=corpus.vocabulary.glosses, data=corpus.spec,
+        data_fingerprint=corpus.fingerprint(), frames_per_second=corpus.frames_per_second,
+        frame_size=corpus.frame_size, parameters=sum(p.numel() for p in model.parameters()),
+        verification=verify_model(model, glosses=corpus.vocabulary.glosses, frame_size=corpus.frame_size),
+    )  # fmt: skip
+    save_checkpoint(folder, model, card)
+    assert read_card(folder).checks_passed
+    export_model(folder).raise_for_failures()
+    return folder
+
+
+@pytest.fixture
+def model(exported: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may damage."""
+    return shutil.copytree(exported, tmp_path / "models" / "tiny")
+
+
+def alter_manifest(folder: Path, change: Callable[[Manifest], Manifest]) -> None:
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    write_manifest(folder, change(manifest))
+
+
+def with_verdict(passed: bool | None) -> Callable[[Manifest], Manifest]:
+    def change(manifest: Manifest) -> Manifest:
+        entry = manifest.find("onnx")
+        assert entry is not None
+        assert entry.parity is not None
+        verdict = None
+        if passed is not None:
+            verdict = entry.parity.model_copy(update={"passed": passed, "reasons": ("max error 0.3",)})
+        return manifest.with_entry(entry.model_copy(update={"parity": verdict}))
+
+    return change
+
+
+def run(*arguments: str | Path) -> int:
+    return main(["bench", *map(str, arguments), "--quick", "--rounds", "1", "--threads", "1", "--frames", "8"])
+
+
+def test_all_backends_side_by_side(exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "report"
+    backends = "torch,torchscript,onnx,openvino,trt"
+    assert run(exported, "--backend", backends, "--wer-clips", "3", "--json", "-o", folder) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["report"] == str(folder / "report.json")
+    assert {path.name for path in folder.iterdir()} == {"report.json", "report.md", "report.csv"}
+    document = json.loads((folder / "report.json").read_text())
+    assert document["summary"] == printed["summary"]
+    rows = [row for row in document["summary"] if row["scope"] == "end_to_end"]
+    assert [row["backend"] for row in rows] == ["torch", "torchscript", "onnx", "openvino"]
+    for row in rows:
+        assert (row["model"], row["threads"], row["batch"], row["frames"], row["parity"]) == ("tiny", 1, 1, 8, "passed")
+        assert row["samples"] >= 22
+        assert row["wer_split"] == "test"
+        assert row["macs"] > row["parameters"] > 0
+        assert all(row[name] > 0 for name in ("p50_s", "throughput_clips_per_s", "cold_start_s", "size_bytes"))
+    assert len({row["wer"] for row in rows}) == 1
+    assert len({row["artifact_sha256"] for row in rows}) == 4
+    for m in document["measurements"]:
+        runtime = {"torch": ["torch", "torchvision"], "torchscript": ["torch"], "onnx": ["onnxruntime"]}
+        assert m["actual"]["runtimes_imported"] == runtime.get(m["candidate"]["backend"], ["openvino"])
+        assert {name: m["actual"][name] for name in m["requested"]} == m["requested"]
+        assert m["actual"]["inputs"].startswith("8 inputs of ")
+        assert "test clips of fingerspelling" in m["actual"]["inputs"]
+    (skipped,) = document["skipped"]
+    assert (skipped["backend"], skipped["device"]) == ("trt", "cuda")
+    assert "no CUDA device is visible" in skipped["reason"]
+    assert document["decision"]["recommended"] is not None
+    assert document["verdicts"].keys() == {row["artifact_sha256"] for row in rows[1:]}
+    assert sorted(document["measuring"]["order"][0]) == [0, 1, 2, 3]
+    assert len(document["measuring"]["candidates"]) == 4
+
+
+def test_an_unavailable_backend_alone_is_exit_3_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--backend", "trt", "-o", tmp_path / "report") == ExitCode.UNAVAILABLE
+    error = capsys.readouterr().err
+    assert "error: backend 'trt' cannot run here: no CUDA device is visible" in error
+    assert error.count("error:") == error.count("hint:") == 1
+    assert not (tmp_path / "report").exists()
+    assert run("--backend", "onnx", "--device", "cuda") == ExitCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--backend", "onx"], "did you mean 'onnx'"),
+        (["--device", "gpu"], "expected cpu, cuda or cuda:N"),
+        (["--batch", "1,x"], "--batch 'x' is not a whole number"),
+        (["--frames", "0"], "frames is 0"),
+        (["--input", "int8"], "unknown input 'int8'"),
+        (["--backend", ","], "no backends given"),
+        (["no-such-model"], "there is no model 'no-such-model'"),
+        (["--untrained", "lecturer"], "'lecturer' is not a network"),
+        (["--name", "a/b"], "is not a name for a report"),
+    ],
+)
+def test_wrong_usage_is_exit_2(
+    arguments: list[str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", *arguments]) == ExitCode.BAD_INPUT
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("passed", "word"), [(False, "failed"), (None, "not run")])
+def test_a_file_without_a_passed_verdict_is_measured_only_on_demand_and_says_so(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], passed: bool | None, word: str
+) -> None:
+    alter_manifest(model, with_verdict(passed))
+    folder = tmp_path / "report"
+    assert run(model, "--backend", "onnx", "-o", folder) == ExitCode.NEGATIVE
+    assert "is not verified: parity" in capsys.readouterr().err
+    refused = read_report(folder)
+    assert refused.summary == ()
+    assert word.split()[-1] in refused.skipped[0].reason
+    assert run(model, "--backend", "onnx", "-o", folder, "--allow-unverified", "--wer-clips", "0") == 0
+    measured = read_report(folder)
+    assert {row.parity for row in measured.summary} == {word}
+    assert measured.decision is not None
+    assert measured.decision.recommended is None
+
+
+def test_an_altered_file_is_refused_even_on_demand(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = model / "model.onnx"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert run(model, "--backend", "onnx", "--allow-unverified") == ExitCode.BAD_INPUT
+    assert "is not the file that was checked" in capsys.readouterr().err
+
+
+def options(*models: Path, **changes: Any) -> BenchOptions:
+    axes = Axes(backends=("onnx",), frames=(8,))
+    settings = replace(MeasureSettings.quick(), rounds=1)
+    return BenchOptions(models=tuple(map(str, models)), axes=axes, settings=settings, wer_clips=0, **changes)
+
+
+def plan_errors(folder: Path, **axes: Any) -> list[tuple[type[Exception], str]]:
+    plan = plan_candidates(find_models([str(folder)]), Axes(**axes))
+    assert plan.candidates == []
+    return [(type(error), skipped.reason) for skipped, error in plan.refused]
+
+
+def test_every_refusal_has_its_reason(model: Path) -> None:
+    assert plan_errors(model, backends=("onnx",), input_kinds=("uint8",)) == [
+        (BadInputError, "uint8 input: tiny has no onnx file")
+    ]
+    (size,) = plan_errors(model, backends=("openvino",), sizes=(64,))
+    assert size == (BadInputError, "model.openvino.xml takes height 32, not 64")
+    (trt,) = plan_errors(model, backends=("trt",))
+    assert trt[0] is UnavailableError
+    (model / "model.torchscript").unlink()
+    (missing,) = plan_errors(model, backends=("torchscript",))
+    assert "though the manifest names it" in missing[1]
+    card = read_card(model)
+    update_card(model, card.model_copy(update={"verification": ()}))
+    (unverified,) = plan_errors(model, backends=("torch",))
+    assert unverified == (
+        NegativeVerdictError, "checkpoint.safetensors is not verified: the checkpoint was never verified"
+    )  # fmt: skip
+
+
+def test_files_of_other_weights_are_refused(model: Path) -> None:
+    def change(manifest: Manifest) -> Manifest:
+        entry = manifest.find("onnx")
+        assert entry is not None
+        artifact = entry.artifact.model_copy(update={"built_from_sha256": "0" * 64})
+        return manifest.with_entry(entry.model_copy(update={"artifact": artifact}))
+
+    alter_manifest(model, change)
+    ((_, reason),) = plan_errors(model, backends=("onnx",))
+    assert "exported from other weights" in reason
+
+
+def test_lists_form_axes(exported: Path) -> None:
+    axes = Axes(backends=("onnx", "openvino"), threads=(1, 2), batches=(1, 8), frames=(8, 16, 32))
+    plan = plan_candidates(find_models([str(exported)]), axes)
+    assert plan.refused == []
+    assert len(plan.candidates) == 2 * 2 * 2 * 3
+    assert len({c.model_dump_json() for c in plan.candidates}) == 24
+    macs = {(c.batch, c.frames): c.macs or 0 for c in plan.candidates}
+    assert macs[8, 8] == 8 * macs[1, 8]
+    assert macs[1, 32] > macs[1, 16]
+
+
+def test_models_are_found_by_id_by_role_and_by_path(exported: Path, tmp_path: Path) -> None:
+    root = exported.parent
+    for names in ([], ["tiny"], ["student"], [str(exported)], [str(exported / "checkpoint.json")], ["tiny", "student"]):
+        assert [m.model_id for m in find_models(names, root=root)] == ["tiny"]
+    with pytest.raises(BadInputError, match="there is no teacher"):
+        find_models(["teacher"], root=root)
+    with pytest.raises(BadInputError, match="there is no model 'tny'") as caught:
+        find_models(["tny"], root=root)
+    assert caught.value.hint == "did you mean 'tiny'?"
+    with pytest.raises(BadInputError, match="there is no model in"):
+        find_models([], root=tmp_path)
+    twin = shutil.copytree(exported, tmp_path / "twin")
+    with pytest.raises(BadInputError, match="both hold a model called 'tiny'"):
+        find_models(["tiny", str(twin)], root=root)
+
+
+def test_random_weights_are_measured_and_never_decided_on(tmp_path: Path) -> None:
+    network = f"student:{TINY}"
+    assert run("--untrained", network, "--backend", "onnx,openvino", "-o", tmp_path / "report") == 0
+    report = read_report(tmp_path / "report")
+    assert {row.backend for row in report.summary} == {"onnx", "openvino"}
+    for row in report.summary:
+        assert (row.model, row.wer, row.parity) == (f"untrained {network}", "untrained", "not run")
+        assert (row.height, row.width) == (32, 32)
+        assert row.macs
+        assert row.parameters
+    assert report.decision is not None
+    assert report.decision.recommended is None
+    assert report.training == ()
+
+
+def test_networks_are_stated_in_words() -> None:
+    spec, size = parse_untrained("teacher:width=0.5,temporal_stride=8,size=112")
+    assert (spec.architecture, spec.width, spec.temporal_stride, spec.num_classes, size) == (
+        "teacher",
+        0.5,
+        8,
+        1296,
+        112,
+    )
+    for text, words in (
+        ("teacher:width", "is not an option with a value"),
+        ("teacher:wdth=1", "is not an option with a value"),
+        ("teacher:width=-1", "width: Input should be greater than 0"),
+        ("teacher:temporal_stride=5", "temporal_stride"),
+        ("teacher:size=8", "not an integer in 16..1024"),
+    ):
+        with pytest.raises(BadInputError, match=words):
+            parse_untrained(text)
+
+
+def test_what_was_measured_survives_an_interruption(exported: Path, tmp_path: Path) -> None:
+    def interrupt(text: str, done: int, total: int) -> None:
+        if done == 1:
+            raise KeyboardInterrupt
+
+    asked = options(exported)
+    asked = replace(asked, settings=replace(asked.settings, rounds=2))
+    with pytest.raises(KeyboardInterrupt):
+        bench(asked, folder=tmp_path / "report", progress=interrupt)
+    kept = read_report(tmp_path / "report")
+    assert len(kept.measurements) == 1
+    assert kept.notes[0] == "incomplete: 1 of 2 rounds, no WER yet"
+    assert kept.decision is None
+
+
+def test_clips_that_changed_or_cannot_be_had_are_noted(model: Path) -> None:
+    card = read_card(model)
+    update_card(model, card.model_copy(update={"data_fingerprint": "0"}))
+    changed = bench(options(model))
+    assert "gives other clips here than where it was trained" in changed.notes[0]
+    update_card(model, card.model_copy(update={"data": "phoenix:root=nowhere"}))
+    unknown = bench(replace(options(model), wer_clips=3))
+    assert "timed on noise and no WER: unknown corpus 'phoenix'" in unknown.notes[0]
+    assert unknown.summary[0].wer is None
+    assert "noise" in unknown.measurements[0].actual["inputs"]
+
+
+def test_uint8_files_get_raw_frames(model: Path) -> None:
+    export_model(model, formats=("onnx",), input_kinds=("uint8",)).raise_for_failures()
+    asked = options(model)
+    report = bench(replace(asked, axes=replace(asked.axes, input_kinds=("float32", "uint8")), wer_clips=3))
+    assert [(row.input_kind, row.parity) for row in report.summary if row.scope == "compute"] == [
+        ("float32", "passed"), ("uint8", "passed"),
+    ]  # fmt: skip
+    assert len({row.wer for row in report.summary}) == 1
+
+
+def test_reports_of_one_day_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    first = report_folder(tmp_path, "laptop")
+    first.mkdir()
+    assert first.name.endswith("-laptop")
+    assert report_folder(tmp_path, "laptop").name == f"{first.name}-2"

@@ -1,0 +1,44 @@
+"""doctor on this machine."""
+
+import json
+import sys
+
+import pytest
+
+from slrbench.cli.app import main
+from slrbench.runners import availability as module
+
+
+def test_doctor_tries_every_backend_and_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    states = {(b["backend"], b["device"]): b for b in found["backends"]}
+    for backend in ("torch", "torchscript", "onnx", "openvino"):
+        assert states[backend, "cpu"]["available"]
+    assert set(states) == {(b, d) for b in ("torch", "torchscript", "onnx", "openvino") for d in ("cpu", "cuda")} | {
+        ("trt", "cuda")
+    }
+    assert all(state["available"] or (state["why_not"] and state["how_to_get"]) for state in states.values())
+    assert found["environment"]["versions"]["openvino"]
+    if found["cuda_devices"] == 0:
+        assert states["trt", "cuda"]["why_not"] == "no CUDA device is visible"
+
+    assert main(["doctor"]) == 0  # for people; the imports were tried above and are remembered
+    shown = capsys.readouterr()
+    assert "Available" in shown.out
+    assert "CPU: " in shown.out
+    if not found["environment"]["gpus"]:
+        assert "no GPU here: nothing GPU-related was verified" in shown.out
+    assert "next: python -m slrbench bench --backend torch,torchscript,onnx,openvino" in shown.err
+
+
+def test_doctor_finds_a_runtime_that_is_installed_and_does_not_load(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(module._RUNTIMES, "openvino", module._Runtime("no_such_runtime", ("openvino",), "broken"))
+    monkeypatch.setattr(module, "find_spec", lambda name: sys)
+    assert main(["doctor", "--json"]) == 0
+    states = {(b["backend"], b["device"]): b for b in json.loads(capsys.readouterr().out)["backends"]}
+    assert not states["openvino", "cpu"]["available"]
+    assert "does not load: ModuleNotFoundError" in states["openvino", "cpu"]["why_not"]
+    assert states["openvino", "cpu"]["how_to_get"] == "pip install --force-reinstall openvino"
