@@ -1,10 +1,14 @@
 """Shared by all tests: the golden files' option, and the repository's root."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-from hypothesis import HealthCheck, settings
+# Before torch is imported anywhere: threads cost tiny networks more than they give, the more so on a loaded machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 # No test may depend on how fast the machine is, or pass today and fail tomorrow on the same tree.
 settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
