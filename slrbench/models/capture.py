@@ -3,13 +3,19 @@
 import warnings
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.jit._trace import TracerWarning, is_tracing
+from torch.nn import functional
 
 
 def is_capturing() -> bool:
     """Whether the network is being traced or exported, so that the time axis must stay symbolic."""
     return is_tracing() or torch.compiler.is_exporting()
+
+
+def has_no_memory_formats() -> bool:
+    """Whether the network is being exported to ONNX or by torch.export, whose graphs know no memory formats."""
+    return torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting()
 
 
 def static_size(x: Tensor, dim: int) -> int:
@@ -24,9 +30,21 @@ def static_size(x: Tensor, dim: int) -> int:
 
 def channels_last(x: Tensor) -> Tensor:
     """The same images or videos in the memory format in which convolutions are fastest on a CPU (2x and more here)."""
-    if torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting():
-        return x  # the exported formats have no memory formats
+    if has_no_memory_formats() or x.device.type != "cpu":
+        return x
     return x.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
+
+
+def pointwise(x: Tensor, conv: nn.Conv3d) -> Tensor:
+    """A convolution of kernel 1, as a matrix product where that is faster: on a CPU, channels last.
+
+    torch leaves oneDNN for a slow kernel that also changes the memory format wherever it holds such a convolution to
+    be small: one thread and fewer than 16 clips, or a single clip.
+    """
+    if has_no_memory_formats() or x.device.type != "cpu":
+        y: Tensor = conv(x)
+        return y
+    return functional.linear(x.movedim(1, -1), conv.weight.flatten(1)).movedim(-1, 1)
 
 
 def extend(x: Tensor, multiple: int) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slrbench.models.capture import channels_last, extend, static_size
+from slrbench.models.capture import channels_last, extend, pointwise, static_size
 from slrbench.models.ctc_head import CtcHead, Recogniser
 from slrbench.models.masking import Gap, Tape, extend_each, norm_relu, round_up, zero_gaps
 from slrbench.models.spec import ModelSpec
@@ -63,11 +63,12 @@ class Unit3D(nn.Module):
         super().__init__()
         self.conv3d = nn.Conv3d(inputs, outputs, kernel, stride, kernel // 2 if stride == 1 else 0, bias=False)
         self.bn = nn.BatchNorm3d(outputs, eps=1e-3, momentum=momentum)
+        self.pointwise = kernel == 1
         nn.init.kaiming_normal_(self.conv3d.weight, mode="fan_in", nonlinearity="relu")
 
     def forward(self, x: Tensor, gaps: Sequence[Gap] | None = None) -> Tensor:
         """(B, C, T, H, W) to the same with other channels; ``gaps`` come out as zero."""
-        return norm_relu(self.bn, self.conv3d(x), gaps)
+        return norm_relu(self.bn, pointwise(x, self.conv3d) if self.pointwise else self.conv3d(x), gaps)
 
 
 class InceptionModule(nn.Module):
