@@ -56,7 +56,7 @@ def command(
     job = options.training_job(config, models=models, states=states, resume=resume, overfit=overfit)
     import torch
 
-    from slrbench.reporting.render_markdown import render_decision
+    from slrbench.reporting.render_markdown import headline, lines_of, results_table
     from slrbench.workflows.train_and_export import TrainAndExportOptions, train_and_export
 
     with console.Progress() as progress:
@@ -78,7 +78,9 @@ def command(
     if json:
         console.print_json({"report": result.report, "manifests": list(result.manifests)})
     else:
-        console.result(render_decision(result.document))
+        report = result.document
+        console.result(results_table(report, lines_of(report.summary)))
+        console.result("\n" + headline(report))
     console.wrote(
         [*result.manifests, result.report, result.report.with_name("report.md")],
         next_command="python -m slrbench bench --models "
