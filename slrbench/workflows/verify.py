@@ -3,7 +3,6 @@
 Shapes: B clips, T frames, T' = ceil(T/stride) output steps, C classes.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -33,6 +32,9 @@ LENGTH_CHECK = "T' = ceil(T/stride) for T = 1..64"
 
 ROWS_TOLERANCE = 1e-4
 """Largest difference of a log-probability, alone and in a batch: the fp32 gate of the parity check."""
+
+THREADS = 1
+"""The checks are many small calls: more threads gain little, and lose much where the cores are shared."""
 
 DEFAULT_SIZE = 64
 DEFAULT_FRAMES = 32
@@ -101,6 +103,8 @@ def kind_of(path: Path) -> Kind:
 
 
 def _verify_checkpoint(path: Path) -> tuple[CheckResult, ...]:
+    import torch
+
     from slrbench.models.registry import load_weights
     from slrbench.training.checkpoint import WeightsAlteredError, check_weights_file
     from slrbench.training.verification import verify_model
@@ -119,16 +123,19 @@ def _verify_checkpoint(path: Path) -> tuple[CheckResult, ...]:
                 hint=error.hint,
             ),
         )
-    return (
-        CheckResult(name=WEIGHTS_CHECK, passed=True, figure=f"sha256 {sha256[:16]}..."),
-        *verify_model(
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    try:
+        checks = verify_model(
             load_weights(card.spec, weights),
             glosses=card.glosses,
             frame_size=card.frame_size,
             reload_from=weights,
             probe=card.probe,
-        ),
-    )
+        )
+    finally:
+        torch.set_num_threads(before)
+    return (CheckResult(name=WEIGHTS_CHECK, passed=True, figure=f"sha256 {sha256[:16]}..."), *checks)
 
 
 def find_entry(path: Path) -> tuple[ManifestEntry | None, CheckpointCard | None]:
@@ -158,7 +165,7 @@ def _verify_artifact(
     known = card if entry is not None else None
     flavour = entry.artifact.input_kind if entry is not None else cast(InputKind, input_kind or "float32")
     frame_size = known.frame_size if known is not None else (size or DEFAULT_SIZE, size or DEFAULT_SIZE)
-    runner = open_runner(kind, path, threads=os.cpu_count() or 1, input_kind=flavour)
+    runner = open_runner(kind, path, threads=THREADS, input_kind=flavour)
 
     def infer(video: NDArray[Any]) -> NDArray[np.float32]:
         pending = runner.run(runner.stage(video))
