@@ -252,7 +252,7 @@ class Trainer:
             divergence = distillation_loss(output.log_probs, soft, output.lengths, self.distillation)
             loss = (1 - alpha) * ctc + self.config.auxiliary_weight * auxiliary + alpha * divergence
         if not torch.isfinite(loss):
-            return self._skip(float(loss))
+            return self._skip(float(loss.detach()))
         self._skipped_in_a_row = 0
         self.optimiser.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
