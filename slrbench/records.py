@@ -156,7 +156,9 @@ class SummaryRow(Record):
     samples: int
     throughput_clips_per_s: float | None
     frames_per_s: float | None
-    real_time_factor: float | None = Field(description="seconds of 25 fps video per second of computing; above 1 is faster")
+    real_time_factor: float | None = Field(
+        description="seconds of 25 fps video per second of computing; above 1 is faster"
+    )
     cold_start_s: float | None
     peak_rss_bytes: int | None
     size_bytes: int
@@ -196,7 +198,9 @@ class TrainingFigures(Record):
     dev: ErrorCounts | None = None
     test: ErrorCounts | None = None
     test_signers: ErrorCounts | None = None
-    controls: dict[str, float] = Field(default_factory=dict, description="WER of control runs: blank video, shuffled frames")
+    controls: dict[str, float] = Field(
+        default_factory=dict, description="WER of control runs: blank video, shuffled frames"
+    )
     checks_passed: bool | None = None
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 # Before torch is imported anywhere: threads cost tiny networks more than they give, the more so on a loaded machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import pytest  # noqa: E402
-from hypothesis import HealthCheck, settings  # noqa: E402
+import pytest
+from hypothesis import HealthCheck, settings
 
 # No test may depend on how fast the machine is, or pass today and fail tomorrow on the same tree.
 settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

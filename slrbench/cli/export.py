@@ -163,7 +163,7 @@ def _document(results: list["ExportResult"]) -> dict[str, Any]:
 def _next_command(results: list["ExportResult"]) -> str | None:
     """Bench what passed; nothing where nothing did."""
     passed = [r.model_id for r in results if any(e.parity_word == "passed" for e in r.entries)]
-    return f"python -m slrbench bench --models {','.join(passed)}" if passed else None
+    return "python -m slrbench bench " + " ".join(passed) if passed else None
 
 
 def _raise_for_failures(results: list["ExportResult"]) -> None:

@@ -56,7 +56,8 @@ def command(
     job = options.training_job(config, models=models, states=states, resume=resume, overfit=overfit)
     import torch
 
-    from slrbench.reporting.render_markdown import headline, lines_of, results_table
+    from slrbench.reporting.render_markdown import headline
+    from slrbench.reporting.tables import lines_of, results_table
     from slrbench.workflows.train_and_export import TrainAndExportOptions, train_and_export
 
     with console.Progress() as progress:
@@ -83,8 +84,8 @@ def command(
         console.result("\n" + headline(report))
     console.wrote(
         [*result.manifests, result.report, result.report.with_name("report.md")],
-        next_command="python -m slrbench bench --models "
-        + ",".join(str(job.folder(role)) for role in ("teacher", "student"))
+        next_command="python -m slrbench bench "
+        + " ".join(str(job.folder(role)) for role in ("teacher", "student"))
         + " --batch 1,4 --frames 32,64",
     )
     for other in result.errors[:-1]:

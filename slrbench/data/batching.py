@@ -24,7 +24,7 @@ class Batch:
 
 
 def normalise(frames: NDArray[Any]) -> NDArray[np.float32]:
-    """uint8 ``(..., T, H, W, 3)`` to float32 ``(..., 3, T, H, W)`` in [-1, 1]: ``x / 127.5 - 1``, as I3D was trained."""
+    """uint8 ``(..., T, H, W, 3)`` to float32 ``(..., 3, T, H, W)`` in [-1, 1]: ``x / 127.5 - 1``."""
     values = np.moveaxis(frames, -1, -4).astype(np.float32)
     values *= np.float32(1 / 127.5)
     values -= np.float32(1.0)

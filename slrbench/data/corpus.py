@@ -105,7 +105,8 @@ class Corpus(Protocol):
     def training_epoch(self, epoch: int, *, seed: int, difficulty: float = 1.0) -> Split:
         """Augmented training clips of one epoch, the same for the same (epoch, seed, difficulty).
 
-        ``difficulty`` in (0, 1] is the curriculum: shorter clips come first where it is below 1. A corpus without one ignores it.
+        ``difficulty`` in (0, 1] is the curriculum: shorter clips come first where it is below 1. A corpus without one
+        ignores it.
         """
         ...
 

@@ -10,7 +10,7 @@ and therefore left out.
 import csv
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -84,7 +84,7 @@ def letters_of(language: str) -> tuple[str, ...]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def recording_sha256(language: str, letter: str) -> str:
     """SHA-256 of the recording's file: two languages with the same hash share one signer's recording."""
     return hashlib.sha256(_read(language, letter)).hexdigest()
@@ -100,7 +100,7 @@ def _read(language: str, letter: str) -> bytes:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_letter(language: str, letter: str) -> LetterRecording:
     """Read, normalise and trim one recording.
 
@@ -172,7 +172,8 @@ def _resample(values: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
     at = np.arange(0.0, count - 1 + 1e-9, ratio)
     low = np.minimum(at.astype(int), count - 2)
     weight = (at - low).reshape(-1, *([1] * (values.ndim - 1)))
-    return values[low] * (1 - weight) + values[low + 1] * weight
+    mixed: NDArray[np.float64] = values[low] * (1 - weight) + values[low + 1] * weight
+    return mixed
 
 
 def _held_part(hand: NDArray[np.float64]) -> tuple[int, int, bool]:

@@ -56,7 +56,8 @@ def render(movement: Movement, size: int, camera: Camera) -> NDArray[np.uint8]:
 
     def to_pixels(points: NDArray[np.float64]) -> NDArray[np.int32]:
         pixels = (points - centre) @ matrix.T + (size - 1) / 2
-        return np.clip(np.rint(pixels * unit), -(1 << 18), 1 << 18).astype(np.int32)
+        fixed: NDArray[np.int32] = np.clip(np.rint(pixels * unit), -(1 << 18), 1 << 18).astype(np.int32)
+        return fixed
 
     hands = to_pixels(movement.hands)
     wrists = hands[:, :, 0]
@@ -79,9 +80,7 @@ def _mix(colour: tuple[int, int, int], weight: float, background: int) -> tuple[
     return r, g, b
 
 
-def _line(
-    frame: NDArray[np.uint8], points: NDArray[np.int32], colour: tuple[int, int, int], thickness: int
-) -> None:
+def _line(frame: NDArray[np.uint8], points: NDArray[np.int32], colour: tuple[int, int, int], thickness: int) -> None:
     cv2.polylines(frame, [points], False, colour, thickness, cv2.LINE_AA, _FRACTION_BITS)
 
 

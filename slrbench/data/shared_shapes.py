@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class SignerAlphabet:
     letters: tuple[str, ...]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _shape(language: str, letter: str) -> NDArray[np.float64]:
     """Dominant hand in the middle of the hold, ``(21, 2)``, centred on the palm, in palm lengths."""
     hands = load_letter(language, letter).hands

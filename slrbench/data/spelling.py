@@ -124,7 +124,8 @@ def _at(values: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.floa
     low = np.clip(at.astype(int), 0, max(0, len(values) - 2))
     high = np.minimum(low + 1, len(values) - 1)
     weight = (at - low).reshape(-1, *([1] * (values.ndim - 1)))
-    return values[low] * (1 - weight) + values[high] * weight
+    mixed: NDArray[np.float64] = values[low] * (1 - weight) + values[high] * weight
+    return mixed
 
 
 def _distortion(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -147,7 +148,8 @@ def _relaxed(hands: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray
     """Hands with every finger drawn towards the palm's centre by ``amount`` (per frame), as between letters."""
     centre = hands[:, :, PALM, :].mean(axis=2, keepdims=True)
     factor = 1 - amount[:, None, None, None]
-    return centre + (hands - centre) * factor
+    relaxed: NDArray[np.float64] = centre + (hands - centre) * factor
+    return relaxed
 
 
 def _join(

@@ -195,7 +195,7 @@ def render_card(card: CheckpointCard) -> str:
         f"python -m slrbench verify trained_models/{card.model_id}",
         f"python -m slrbench evaluate trained_models/{card.model_id} --split test",
         f"python -m slrbench export trained_models/{card.model_id}",
-        f"python -m slrbench bench --models {card.model_id}",
+        f"python -m slrbench bench {card.model_id}",
         "```",
         "",
         "## Limits",

@@ -21,7 +21,7 @@ def distillation_loss(student: Tensor, teacher: Tensor, lengths: Tensor, config:
 
     Softening log-probabilities equals softening logits: softmax(log p / tau) = softmax(z / tau). The factor tau^2 keeps
     the gradient's size (Hinton et al., arXiv 1503.02531). ``frames="symmetric"`` takes the teacher's non-blank steps
-    and their neighbours (Hilmes et al., arXiv 2506.01503); ``"no-blank"`` drops the blank column and renormalises (VAC).
+    and their neighbours (Hilmes et al., arXiv 2506.01503); ``"no-blank"`` drops the blank column and renormalises.
 
     Args:
         student: log-probabilities (T', B, C), with gradient.

@@ -70,7 +70,7 @@ def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tenso
     """Normalised video (B, 3, T, H, W), lengths, labels and label lengths; only the video leaves the CPU."""
     frames = torch.from_numpy(batch.video).to(device)
     video = frames.permute(0, 4, 1, 2, 3).float().div_(127.5).sub_(1.0)
-    return video, *(torch.from_numpy(x) for x in (batch.lengths, batch.labels, batch.label_lengths))
+    return video, torch.from_numpy(batch.lengths), torch.from_numpy(batch.labels), torch.from_numpy(batch.label_lengths)
 
 
 def ctc_loss(log_probs: Tensor, lengths: Tensor, labels: Tensor, label_lengths: Tensor) -> Tensor:
@@ -252,7 +252,8 @@ class Trainer:
             divergence = distillation_loss(output.log_probs, soft, output.lengths, self.distillation)
             loss = (1 - alpha) * ctc + self.config.auxiliary_weight * auxiliary + alpha * divergence
         if not torch.isfinite(loss):
-            return self._skip(float(loss.detach()))
+            self._skip(float(loss.detach()))
+            return None
         self._skipped_in_a_row = 0
         self.optimiser.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)

@@ -8,7 +8,7 @@ from slrbench.measure.rounds import MeasureSettings
 from slrbench.records import Report
 from slrbench.reporting.store import write_report
 from slrbench.training.config import Role
-from slrbench.workflows.ablation import AblationRow, ablate_distillation
+from slrbench.workflows.ablation import AblationRow, ablate_distillation, finding
 from slrbench.workflows.bench import BenchOptions, bench, report_folder
 from slrbench.workflows.bench_candidates import Axes
 from slrbench.workflows.export import FORMATS, export_model
@@ -60,8 +60,9 @@ def train_and_export(options: TrainAndExportOptions, *, progress: Progress, say:
         exported = export_model(job.folder(role), formats=FORMATS, progress=progress)
         manifests.append(exported.manifest_path)
         for entry in exported.entries:
-            worst = f", largest error {entry.parity.max_abs_error:.1e}" if entry.parity else ""
-            say(f"{exported.model_id}: {entry.artifact.label}: parity {entry.parity_word}{worst}")
+            worst = entry.parity.max_abs_error if entry.parity else None
+            figure = "" if worst is None else f", largest error {worst:.1e}"
+            say(f"{exported.model_id}: {entry.artifact.label}: parity {entry.parity_word}{figure}")
         try:
             exported.raise_for_failures()
         except SlrbenchError as error:
@@ -99,11 +100,7 @@ def _ablate(options: TrainAndExportOptions, progress: Progress, say: Say) -> lis
 
 def ablation_tables(rows: list[AblationRow]) -> dict[str, list[dict[str, object]]]:
     """The ablation as the report's tables: one row per seed, and the finding."""
-    from slrbench.workflows.ablation import finding
-
     return {
         "Distillation: the student with and without it, same steps and clips": [row.as_dict() for row in rows],
         "Distillation: finding": [{"finding": finding(rows)}],
     }
-
-

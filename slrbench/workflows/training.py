@@ -144,9 +144,7 @@ def _finish(
             "machine": platform.machine(),
             "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
             "git_revision": _git_revision(),
-            "dev_wer_while_training": [
-                [int(entry["step"]), round(entry["dev_wer"], 4)] for entry in result.history
-            ],
+            "dev_wer_while_training": [[int(entry["step"]), round(entry["dev_wer"], 4)] for entry in result.history],
         },
         wer=wer,
         controls=controls,

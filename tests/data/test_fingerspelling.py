@@ -51,7 +51,7 @@ class TestClips:
             assert len(clip.boundaries) == len(clip.glosses)
             flat = [edge for pair in clip.boundaries for edge in pair]
             assert flat == sorted(flat)
-            assert 0 < flat[0]
+            assert flat[0] > 0
             assert flat[-1] < len(clip.frames)
 
     def test_an_index_outside_is_an_index_error(self, corpus):

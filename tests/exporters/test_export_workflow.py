@@ -254,7 +254,7 @@ def test_the_command_prints_a_table_and_the_manifest(
         ["tiny-student", "onnx", "float32", "passed"],
     ]
     assert "wrote trained_models/tiny-student/manifest.json" in err
-    assert err.rstrip("\n").split("\n")[-1] == "next: python -m slrbench bench --models tiny-student"
+    assert err.rstrip("\n").split("\n")[-1] == "next: python -m slrbench bench tiny-student"
 
 
 def test_the_command_takes_ids_and_prints_json(

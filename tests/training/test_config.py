@@ -16,7 +16,9 @@ def test_every_preset_is_whole_and_names_a_corpus_that_opens():
 
 
 def test_any_field_can_be_set_by_text():
-    config = load_preset("demo", ["teacher.width=0.5", "train_student.steps=7", "data=fingerspelling:size=24", "seed=3"])
+    config = load_preset(
+        "demo", ["teacher.width=0.5", "train_student.steps=7", "data=fingerspelling:size=24", "seed=3"]
+    )
     assert config.teacher.width == 0.5
     assert config.train_student.steps == 7
     assert config.data == "fingerspelling:size=24"

@@ -98,7 +98,9 @@ class TestLearning:
 
     def test_training_and_evaluation_mode_agree_after_the_refresh(self):
         # facts: stale running statistics gave 91 % WER at a training loss of 0.64.
-        trainer = _trainer(spec=STUDENT.model_copy(update={"dropout": 0.0}), config=FAST.model_copy(update={"steps": 30}))
+        trainer = _trainer(
+            spec=STUDENT.model_copy(update={"dropout": 0.0}), config=FAST.model_copy(update={"steps": 30})
+        )
         trainer.run()
         batch = trainer.stream[0].batch
         assert batch is not None
