@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from slrbench.models.capture import channels_last, extend, pointwise, static_size
 from slrbench.models.ctc_head import CtcHead, Recogniser
-from slrbench.models.masking import Gap, Tape, extend_each, norm_relu, round_up, zero_gaps
+from slrbench.models.masking import Gaps, Tape, extend_each, norm_relu, round_up, zero_gaps
 from slrbench.models.spec import ModelSpec
 
 # Output channels at width 1 of the branches (b0, b1a, b1b, b2a, b2b, b3b) of every Inception block.
@@ -66,7 +66,7 @@ class Unit3D(nn.Module):
         self.pointwise = kernel == 1
         nn.init.kaiming_normal_(self.conv3d.weight, mode="fan_in", nonlinearity="relu")
 
-    def forward(self, x: Tensor, gaps: Sequence[Gap] | None = None) -> Tensor:
+    def forward(self, x: Tensor, gaps: Gaps | None = None) -> Tensor:
         """(B, C, T, H, W) to the same with other channels; ``gaps`` come out as zero."""
         return norm_relu(self.bn, pointwise(x, self.conv3d) if self.pointwise else self.conv3d(x), gaps)
 
@@ -86,7 +86,7 @@ class InceptionModule(nn.Module):
         self.b3b = Unit3D(inputs, b3b, 1, momentum=momentum)
         self.out_channels = b0 + b1b + b2b + b3b
 
-    def forward(self, x: Tensor, gaps: Sequence[Gap] | None = None) -> Tensor:
+    def forward(self, x: Tensor, gaps: Gaps | None = None) -> Tensor:
         """(B, C, T, H, W) to (B, out_channels, T, H, W)."""
         pooled = functional.max_pool3d(x, 3, 1, 1)
         return torch.cat(
@@ -131,7 +131,9 @@ class I3dBackbone(nn.Module):
         Returns:
             (B, out_channels, T / stride, ceil(H / 32), ceil(W / 32)), zero in the gaps between clips.
         """
-        half, quarter, last = [None if tape is None else tape.gaps(n) for n in (2, 4, self.temporal_stride)]
+        half, quarter, last = [
+            None if tape is None else tape.gaps(n, video.device) for n in (2, 4, self.temporal_stride)
+        ]
         x = self.Conv3d_1a_7x7(self._pad_stem(video), half)
         x = same_max_pool(x, (1, 3, 3), (1, 2, 2))
         x = self.Conv3d_2b_1x1(x, half)
@@ -144,7 +146,7 @@ class I3dBackbone(nn.Module):
         x = zero_gaps(self._pool_5a(x), last)
         return self._blocks("Mixed_5", x, last)
 
-    def _blocks(self, prefix: str, x: Tensor, gaps: Sequence[Gap] | None) -> Tensor:
+    def _blocks(self, prefix: str, x: Tensor, gaps: Gaps | None) -> Tensor:
         for name in MIXED:
             if name.startswith(prefix):
                 x = getattr(self, name)(x, gaps)

@@ -1,7 +1,7 @@
 """Clips of different length in one batch, so that each gives what it gives alone, with little work wasted.
 
 Shapes: B clips, T frames, C channels, H, W. A clip is extended by its last frame to a multiple of the temporal stride,
-so that its length is known at every level. Whatever lies between clips (a ``Gap``) is kept at zero wherever a temporal
+so that its length is known at every level. Whatever lies between clips (``Gaps``) is kept at zero wherever a temporal
 kernel looks: exactly the zero padding that the clip sees alone. Gaps stay out of batch normalisation.
 """
 
@@ -15,22 +15,27 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
-class Gap(NamedTuple):
-    """Positions ``start`` to ``stop`` along the time axis of one row that belong to no clip."""
+class Gaps(NamedTuple):
+    """Positions that belong to no clip: the row and the position along the time axis of each, both (N,)."""
 
-    row: int
-    start: int
-    stop: int
+    rows: Tensor
+    steps: Tensor
+
+    @classmethod
+    def around(cls, occupied: Tensor) -> "Gaps":
+        """The positions where a boolean (rows, T) is false."""
+        return cls(*torch.nonzero(~occupied, as_tuple=True))
+
+    @classmethod
+    def after(cls, lengths: Sequence[int], total: int, device: torch.device) -> "Gaps":
+        """The gaps of clips in rows of their own: everything after each clip's length, up to ``total``."""
+        ends = torch.tensor(lengths, device=device)
+        return cls.around(torch.arange(total, device=device) < ends[:, None])
 
 
 def round_up(length: int, multiple: int) -> int:
     """The smallest multiple of ``multiple`` that is not below ``length``."""
     return -(-length // multiple) * multiple
-
-
-def gaps_after(lengths: Sequence[int], total: int) -> tuple[Gap, ...]:
-    """The gaps of clips in rows of their own: everything after each clip's length up to ``total``."""
-    return tuple(Gap(row, length, total) for row, length in enumerate(lengths) if length < total)
 
 
 class Placement(NamedTuple):
@@ -74,16 +79,12 @@ class Tape:
         placed = tuple(placement for placement in placements if placement is not None)
         return cls(placements=placed, rows=len(ends), length=max(ends), stride=stride)
 
-    def gaps(self, stride: int) -> tuple[Gap, ...]:
+    def gaps(self, stride: int, device: torch.device) -> Gaps:
         """The gaps at the level that has one position per ``stride`` frames."""
-        gaps = []
-        for row in range(self.rows):
-            end = 0
-            for _, start, length in sorted(place for place in self.placements if place.row == row):
-                gaps.append(Gap(row, end // stride, start // stride))
-                end = start + length
-            gaps.append(Gap(row, end // stride, self.length // stride))
-        return tuple(gap for gap in gaps if gap.start < gap.stop)
+        occupied = torch.zeros(self.rows, self.length // stride, dtype=torch.bool)
+        for row, start, length in self.placements:
+            occupied[row, start // stride : (start + length) // stride] = True
+        return Gaps.around(occupied.to(device))
 
     def write(self, video: Tensor, lengths: Sequence[int]) -> Tensor:
         """Lay a padded video (B, C, T, H, W) out as (rows, C, length, H, W); its padding is not read."""
@@ -119,7 +120,7 @@ def extend_each(x: Tensor, lengths: Sequence[int], multiple: int) -> Tensor:
     return torch.stack(rows)
 
 
-def norm_relu(norm: nn.Module, x: Tensor, gaps: Sequence[Gap] | None) -> Tensor:
+def norm_relu(norm: nn.Module, x: Tensor, gaps: Gaps | None) -> Tensor:
     """Batch normalisation and ReLU; gaps come out as zero and stay out of the statistics.
 
     Args:
@@ -134,7 +135,7 @@ def norm_relu(norm: nn.Module, x: Tensor, gaps: Sequence[Gap] | None) -> Tensor:
     assert norm.running_var is not None
     if not norm.training:
         y: Tensor = norm(x)
-        _fill(y, gaps, 0.0)
+        _fill(y, gaps, y.new_zeros(1))
         return torch.relu_(y)
     y, mean, variance = _MaskedNormRelu.apply(x, norm.weight, norm.bias, gaps, norm.eps)
     assert norm.num_batches_tracked is not None
@@ -146,21 +147,18 @@ def norm_relu(norm: nn.Module, x: Tensor, gaps: Sequence[Gap] | None) -> Tensor:
     return y
 
 
-def zero_gaps(x: Tensor, gaps: Sequence[Gap] | None) -> Tensor:
+def zero_gaps(x: Tensor, gaps: Gaps | None) -> Tensor:
     """(B, C, T, ...) with zero in the gaps."""
     if gaps is None:
         return x
     keep = torch.ones(x.shape[0], 1, x.shape[2], dtype=x.dtype, device=x.device)
-    _fill(keep, gaps, 0.0)
+    _fill(keep, gaps, keep.new_zeros(1))
     return x * keep.reshape(keep.shape + (1,) * (x.dim() - 3))
 
 
-def _fill(x: Tensor, gaps: Sequence[Gap], value: float | Tensor) -> None:
-    """Overwrite the gaps of (B, C, T, ...), with one value for all channels or one (C,) for each."""
-    if isinstance(value, Tensor):
-        value = value.to(x.dtype).reshape(-1, *([1] * (x.dim() - 2)))
-    for row, start, stop in gaps:
-        x[row, :, start:stop] = value
+def _fill(x: Tensor, gaps: Gaps, value: Tensor) -> None:
+    """Overwrite the gaps of (B, C, T, ...) with one value for each channel, (C,), or one for all, (1,)."""
+    x.transpose(1, 2)[gaps.rows, gaps.steps] = value.to(x.dtype).reshape(-1, *([1] * (x.dim() - 3)))
 
 
 class _MaskedNormRelu(torch.autograd.Function):
@@ -174,22 +172,23 @@ class _MaskedNormRelu(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, gaps: Sequence[Gap], eps: float
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, gaps: Gaps, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the output, and the mean and the unbiased variance of the valid positions."""
         axes = (0, *range(2, x.dim()))
         per_step = x[0, 0, 0].numel()
         total = x.shape[0] * x.shape[2] * per_step
-        valid = total - per_step * sum(gap.stop - gap.start for gap in gaps)
+        valid = total - per_step * len(gaps.rows)
         ratio = valid / total
-        _fill(x, gaps, 0.0)
+        zero = weight.new_zeros(1)
+        _fill(x, gaps, zero)
         _fill(x, gaps, x.sum(axes, dtype=weight.dtype) / valid)
         mean, variance = torch.zeros_like(weight), torch.zeros_like(weight)
         scaled = weight * ratio**0.5
         # Momentum 1 makes the running statistics those of this batch.
         y, saved_mean, saved_invstd = torch.native_batch_norm(x, scaled, bias, mean, variance, True, 1.0, eps * ratio)
         y.clamp_min_(0.0)
-        _fill(y, gaps, 0.0)
+        _fill(y, gaps, zero)
         ctx.save_for_backward(x, y, scaled, saved_mean, saved_invstd)
         ctx.gaps, ctx.eps, ctx.axes, ctx.valid, ctx.ratio = gaps, eps * ratio, axes, valid, ratio
         variance *= (total - 1) / max(valid - 1, 1)

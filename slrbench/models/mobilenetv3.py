@@ -16,7 +16,7 @@ from torchvision.models import mobilenetv3 as torchvision_mobilenetv3
 
 from slrbench.models.capture import channels_last, extend
 from slrbench.models.ctc_head import CtcHead, Recogniser
-from slrbench.models.masking import extend_each, gaps_after, norm_relu, round_up
+from slrbench.models.masking import Gaps, extend_each, norm_relu, round_up
 from slrbench.models.spec import ModelSpec
 
 STRIDE = 4
@@ -56,8 +56,8 @@ class TemporalConvolutions(nn.Module):
         """(B, F, T) to (B, channels, T / 4); T and each clip's ``frames`` are multiples of 4."""
         gaps = half_gaps = None
         if frames is not None:
-            gaps = gaps_after(frames, x.shape[2])
-            half_gaps = gaps_after([count // 2 for count in frames], x.shape[2] // 2)
+            gaps = Gaps.after(frames, x.shape[2], x.device)
+            half_gaps = Gaps.after([count // 2 for count in frames], x.shape[2] // 2, x.device)
         x = functional.max_pool1d(norm_relu(self.norm1, self.conv1(x), gaps), 2)
         return functional.max_pool1d(norm_relu(self.norm2, self.conv2(x), half_gaps), 2)
 
