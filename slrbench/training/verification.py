@@ -44,7 +44,7 @@ _SHAPES = ((2, 32), (1, 13), (3, 1))  # (B, T)
 _GRADIENT_FRAMES = (16, 29, 32, 21)  # T of the clips of one step
 _GRADIENT_BATCHES = 4
 _PADDING_FRAMES = (13, 1, 29)
-_SMALL = 32  # pixels: T' does not depend on the frame size, so the longest check takes small frames
+_SMALL = 16  # pixels: T' does not depend on the frame size, so the longest check takes small frames
 
 
 def verify_model(
@@ -66,24 +66,29 @@ def verify_model(
         probe: outputs that were stored when the network was saved; they are checked like fresh ones, and fresh ones
             must equal them.
     """
-    classes = len(glosses) + 1
-    with evaluation_mode(model):
-        outputs = [
-            (_infer(model, _noise(shape, frame_size, seed)), (output_length(shape[1], model.stride), shape[0], classes))
-            for seed, shape in enumerate(_SHAPES)
-        ]
-        if probe is not None:
-            outputs.append((probe.outputs(), (output_length(probe.frames, model.stride), 1, classes)))
-        checks = [
-            *merge_checks([check_log_probs(values, expected_shape=shape) for values, shape in outputs]),
-            _check_blank(model, glosses),
-            _check_reload(model, frame_size, reload_from),
-            *([_check_trained(model, frame_size, probe)] if probe is not None else []),
-            *_check_gradients(model, frame_size),
-            _check_padding(model, frame_size),
-            _check_lengths(model, frame_size),
-        ]
-    return tuple(checks)
+    with evaluation_mode(model), torch.random.fork_rng(devices=[]):
+        return (
+            *check_outputs(model, classes=len(glosses) + 1, frame_size=frame_size, probe=probe),
+            check_blank(model, glosses),
+            check_reload(model, frame_size, reload_from),
+            *([check_trained(model, frame_size, probe)] if probe is not None else []),
+            *check_gradients(model, frame_size),
+            check_padding(model, frame_size),
+            check_lengths(model, frame_size),
+        )
+
+
+def check_outputs(
+    model: Recogniser, *, classes: int, frame_size: tuple[int, int], probe: OutputProbe | None = None
+) -> tuple[CheckResult, ...]:
+    """Shape, sign, normalisation and finiteness of fresh outputs at several shapes, and of stored ones."""
+    outputs = [
+        (_infer(model, _noise(shape, frame_size, seed)), (output_length(shape[1], model.stride), shape[0], classes))
+        for seed, shape in enumerate(_SHAPES)
+    ]
+    if probe is not None:
+        outputs.append((probe.outputs(), (output_length(probe.frames, model.stride), 1, classes)))
+    return merge_checks([check_log_probs(values, expected_shape=shape) for values, shape in outputs])
 
 
 def merge_checks(results: Sequence[Sequence[CheckResult]]) -> tuple[CheckResult, ...]:
@@ -105,7 +110,8 @@ def _infer(model: nn.Module, video: Tensor, lengths: Tensor | None = None) -> ND
     return result
 
 
-def _check_blank(model: Recogniser, glosses: Sequence[str]) -> CheckResult:
+def check_blank(model: Recogniser, glosses: Sequence[str]) -> CheckResult:
+    """One class for the blank, then one for each gloss."""
     classes = model.spec.num_classes
     passed = BLANK == 0 and classes == len(glosses) + 1 and len(set(glosses)) == len(glosses)
     return CheckResult(
@@ -118,8 +124,11 @@ def _check_blank(model: Recogniser, glosses: Sequence[str]) -> CheckResult:
     )
 
 
-def _check_reload(model: Recogniser, frame_size: tuple[int, int], weights: Path | None) -> CheckResult:
-    """Bit by bit, on the CPU, where the same network on the same input has no reason to differ."""
+def check_reload(model: Recogniser, frame_size: tuple[int, int], weights: Path | None = None) -> CheckResult:
+    """The same outputs bit by bit, on the CPU, where the same network on the same input has no reason to differ.
+
+    ``weights`` are those that were saved; without it the network's own are saved and loaded here.
+    """
     original = copy.deepcopy(model).cpu().eval()
     video = torch.from_numpy(probe_video(frame_size))
     try:
@@ -143,7 +152,8 @@ def _check_reload(model: Recogniser, frame_size: tuple[int, int], weights: Path 
     )
 
 
-def _check_trained(model: Recogniser, frame_size: tuple[int, int], probe: OutputProbe) -> CheckResult:
+def check_trained(model: Recogniser, frame_size: tuple[int, int], probe: OutputProbe) -> CheckResult:
+    """Fresh outputs against those that were stored when the network was saved, perhaps on another machine."""
     stored = probe.outputs()
     video = torch.from_numpy(probe_video(frame_size, frames=probe.frames, seed=probe.seed))
     fresh = _infer(model, video)
@@ -162,24 +172,22 @@ def _largest_difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> float
     return float(np.abs(a - b).max()) if a.shape == b.shape else float("inf")
 
 
-def _check_gradients(model: Recogniser, frame_size: tuple[int, int]) -> tuple[CheckResult, CheckResult]:
+def check_gradients(model: Recogniser, frame_size: tuple[int, int]) -> tuple[CheckResult, CheckResult]:
     """One training step on noise, on a copy; further batches for tensors that the first left without a gradient."""
     copied = copy.deepcopy(model).train()
     named = dict(copied.named_parameters())
     waiting = set(named)
-    with torch.random.fork_rng(devices=[]):
-        for seed in range(_GRADIENT_BATCHES):
-            torch.manual_seed(seed)
-            loss, auxiliary = _training_losses(copied, frame_size, seed)
-            if seed == 0:
-                first = loss.item(), auxiliary.item()
-            copied.zero_grad(set_to_none=True)
-            total = loss + auxiliary
-            if total.requires_grad:
-                total.backward()
-            waiting -= {name for name in waiting if _has_gradient(named[name])}
-            if not waiting:
-                break
+    for seed in range(_GRADIENT_BATCHES):
+        loss, auxiliary = _training_losses(copied, frame_size, seed)
+        if seed == 0:
+            first = loss.item(), auxiliary.item()
+        copied.zero_grad(set_to_none=True)
+        total = loss + auxiliary
+        if total.requires_grad:
+            total.backward()
+        waiting -= {name for name in waiting if _has_gradient(named[name])}
+        if not waiting:
+            break
     shown = ", ".join(sorted(waiting)[:3]) + (", ..." if len(waiting) > 3 else "")
     finite = all(np.isfinite(value) for value in first)
     return (
@@ -207,6 +215,7 @@ def _has_gradient(parameter: nn.Parameter) -> bool:
 
 def _training_losses(model: Recogniser, frame_size: tuple[int, int], seed: int) -> tuple[Tensor, Tensor]:
     """CTC losses of both heads on a padded batch of noise; the first clip needs every output step that it has."""
+    torch.manual_seed(seed)  # dropout
     lengths = torch.tensor(_GRADIENT_FRAMES)
     rng = np.random.default_rng(seed)
     steps = [output_length(frames, model.stride) for frames in _GRADIENT_FRAMES]
@@ -232,7 +241,7 @@ def _draw_labels(rng: np.random.Generator, classes: int, steps: int) -> list[int
         labels = longer
 
 
-def _check_padding(model: Recogniser, frame_size: tuple[int, int]) -> CheckResult:
+def check_padding(model: Recogniser, frame_size: tuple[int, int]) -> CheckResult:
     """Clips alone, and padded in a batch with noise after their end, which must not matter."""
     longest = max(_PADDING_FRAMES)
     video = _noise((len(_PADDING_FRAMES), longest), frame_size, seed=7)
@@ -253,7 +262,7 @@ def _check_padding(model: Recogniser, frame_size: tuple[int, int]) -> CheckResul
     )
 
 
-def _check_lengths(model: Recogniser, frame_size: tuple[int, int]) -> CheckResult:
+def check_lengths(model: Recogniser, frame_size: tuple[int, int]) -> CheckResult:
     """The time axis of the output, and the lengths that training is told, against ceil(T/stride)."""
     small = (min(frame_size[0], _SMALL), min(frame_size[1], _SMALL))
     video = _noise((1, LONGEST), small, seed=11)
