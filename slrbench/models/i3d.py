@@ -184,6 +184,7 @@ class Teacher(Recogniser):
 
     def encode(self, video: Tensor, lengths: Sequence[int] | None) -> Tensor:
         """Spatial means of the backbone's features, (T', B, F)."""
+        features: Tensor
         if lengths is None or len({round_up(length, self.stride) for length in lengths}) == 1:
             # Every clip has the same steps, and so a row of its own without a gap.
             video = extend(video, self.stride) if lengths is None else extend_each(video, lengths, self.stride)

@@ -69,7 +69,7 @@ class Student(Recogniser):
         """Build the network of a spec whose architecture is ``student``."""
         super().__init__(spec)
         self.features = mobilenetv3_features(spec)
-        last = self.features[-1][0]
+        last = self.features.get_submodule(f"{len(self.features) - 1}.0")
         assert isinstance(last, nn.Conv2d)
         self.temporal = TemporalConvolutions(last.out_channels, spec.conv_channels, spec.batch_norm_momentum)
         self.head = CtcHead(spec.conv_channels, spec)
