@@ -32,6 +32,7 @@ TINY = "width_mult=0.35,conv_channels=8,lstm_hidden=8,lstm_layers=1,num_classes=
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny student: verified, exported to every format, parity passed; not trained."""
+    torch.set_num_threads(1)
     corpus = open_corpus("fingerspelling:language=ase,letters=8,size=32")
     spec = ModelSpec(
         architecture="student", num_classes=corpus.vocabulary.num_classes, width_mult=0.35, conv_channels=8,
@@ -137,6 +138,7 @@ def test_an_unavailable_backend_alone_is_exit_3_and_writes_nothing(
         (["--input", "int8"], "unknown input 'int8'"),
         (["--backend", ","], "no backends given"),
         (["no-such-model"], "there is no model 'no-such-model'"),
+        (["--models", "no-such-model"], "there is no model 'no-such-model'"),
         (["--untrained", "lecturer"], "'lecturer' is not a network"),
         (["--name", "a/b"], "is not a name for a report"),
     ],

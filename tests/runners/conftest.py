@@ -38,6 +38,7 @@ class Files:
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("tiny")
     spec = ModelSpec(
         architecture="student", num_classes=CLASSES, width_mult=0.35, conv_channels=8, lstm_hidden=8, lstm_layers=1
