@@ -1,12 +1,17 @@
 """``slrbench distill``: train a student from a verified teacher."""
 
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slrbench.cli import console
 from slrbench.cli import training_options as options
+
+if TYPE_CHECKING:
+    from slrbench.workflows.training import TrainingJob
 
 
 def command(
@@ -23,6 +28,18 @@ def command(
     seed: options.Seed = None,
     threads: options.Threads = None,
     set: options.Set = None,
+    ablate_kd: Annotated[
+        int,
+        typer.Option(
+            "--ablate-kd",
+            metavar="SEEDS",
+            min=0,
+            help="Instead: train the student with and without distillation for so many seeds, and report.",
+        ),
+    ] = 0,
+    reports: Annotated[Path, typer.Option("--reports", metavar="FOLDER", help="Where the ablation's report goes.")] = (
+        Path("reports")
+    ),
     overfit: options.Overfit = True,
     models: options.Models = options.MODELS,
     states: options.States = options.STATES,
@@ -54,8 +71,33 @@ def command(
             hint=f"python -m slrbench train teacher --preset {preset}",
         )
     job = options.training_job(config, models=models, states=states, resume=resume, overfit=overfit)
+    if ablate_kd:
+        _ablate(job, path, ablate_kd, reports, json=json)
+        return
     from slrbench.workflows.training import train_checkpoint
 
     with console.Progress() as progress:
         card = train_checkpoint("student", job, teacher=path, progress=progress, say=progress.line)
     options.answer(card, models, json=json)
+
+
+def _ablate(job: "TrainingJob", teacher: Path, seeds: int, reports: Path, *, json: bool) -> None:
+    from slrbench.workflows.ablation import ablate_distillation, finding, write_ablation_report
+    from slrbench.workflows.bench import report_folder
+
+    with console.Progress() as progress:
+        rows = ablate_distillation(job, teacher=teacher, seeds=range(seeds), progress=progress, say=progress.line)
+    path = write_ablation_report(
+        rows,
+        job,
+        teacher=teacher,
+        folder=report_folder(reports, "distillation"),
+        command="python -m slrbench " + shlex.join(sys.argv[1:]),
+    )
+    if json:
+        console.print_json({"report": path, "rows": [row.as_dict() for row in rows], "finding": finding(rows)})
+    else:
+        shown = [row.as_dict() for row in rows]
+        console.result(console.table([list(row.values()) for row in shown], list(shown[0])))
+        console.result("\n" + finding(rows))
+    console.wrote([path, path.with_name("report.md")])

@@ -9,10 +9,12 @@ import torch
 
 from slrbench.data import open_corpus
 from slrbench.evaluation import evaluate
+from slrbench.measure.environment import capture_environment
 from slrbench.models.registry import build_model
-from slrbench.training.checkpoint import load_checkpoint
+from slrbench.records import Report
+from slrbench.reporting.store import write_report
 from slrbench.training.loop import Trainer, infer_with
-from slrbench.workflows.training import Progress, Say, TrainingJob, set_threads
+from slrbench.workflows.training import Progress, Say, TrainingJob, load_teacher, set_threads
 
 # Two-sided 95 % quantiles of Student's t for 1 .. 10 degrees of freedom (any table of the distribution).
 _T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
@@ -47,10 +49,12 @@ def ablate_distillation(
 
     Raises:
         BadInputError: the teacher's checkpoint cannot be used.
+        NegativeVerdictError: the teacher is not verified, or not good enough.
         RunFailedError: a training failed.
     """
     set_threads(job.config)
     corpus = open_corpus(job.config.data)
+    teacher_model, _ = load_teacher(teacher, job.config, corpus)
     spec = job.config.student.spec("student", corpus.vocabulary.num_classes)
     rows = []
     for seed in seeds:
@@ -62,7 +66,7 @@ def ablate_distillation(
                 corpus,
                 job.config.train_student,
                 seed=seed,
-                teacher=load_checkpoint(teacher)[0] if distil else None,
+                teacher=teacher_model if distil else None,
                 distillation=job.config.distillation,
                 mixed_precision=job.config.mixed_precision,
             )
@@ -104,3 +108,36 @@ def finding(rows: Sequence[AblationRow]) -> str:
         f"{verdict}: mean gain {mean:+.2f} points of test WER over {len(gains)} seeds, "
         f"95 % interval {mean - half:+.2f} to {mean + half:+.2f}"
     )
+
+
+def ablation_tables(rows: Sequence[AblationRow]) -> dict[str, list[dict[str, object]]]:
+    """The ablation as the report's tables: one row per seed, and the finding."""
+    return {
+        "Distillation: the student with and without it, same steps and clips": [row.as_dict() for row in rows],
+        "Distillation: finding": [{"finding": finding(rows)}],
+    }
+
+
+def write_ablation_report(
+    rows: Sequence[AblationRow], job: TrainingJob, *, teacher: Path, folder: Path, command: str
+) -> Path:
+    """A report that holds the ablation alone; returns the path of report.json.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    environment = capture_environment()
+    steps, batch = job.config.train_student.steps, job.config.train_student.batch_size
+    distillation = job.config.distillation
+    report = Report(
+        title=f"What distillation is worth: {job.config.data}",
+        created_at=environment.created_at,
+        command=command,
+        environment=environment,
+        tables=ablation_tables(rows),
+        notes=(
+            f"student: {steps} steps of {batch} clips each time; teacher {teacher}; alpha {distillation.alpha}, "
+            f"temperature {distillation.temperature}, steps: {distillation.frames}",
+        ),
+    )
+    return write_report(folder, report)

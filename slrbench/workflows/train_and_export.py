@@ -8,7 +8,7 @@ from slrbench.measure.rounds import MeasureSettings
 from slrbench.records import Report
 from slrbench.reporting.store import write_report
 from slrbench.training.config import Role
-from slrbench.workflows.ablation import AblationRow, ablate_distillation, finding
+from slrbench.workflows.ablation import AblationRow, ablate_distillation, ablation_tables
 from slrbench.workflows.bench import BenchOptions, bench, report_folder
 from slrbench.workflows.bench_candidates import Axes
 from slrbench.workflows.export import FORMATS, export_model
@@ -96,11 +96,3 @@ def _ablate(options: TrainAndExportOptions, progress: Progress, say: Say) -> lis
     return ablate_distillation(
         job, teacher=job.folder("teacher"), seeds=range(options.ablation_seeds), progress=progress, say=say
     )
-
-
-def ablation_tables(rows: list[AblationRow]) -> dict[str, list[dict[str, object]]]:
-    """The ablation as the report's tables: one row per seed, and the finding."""
-    return {
-        "Distillation: the student with and without it, same steps and clips": [row.as_dict() for row in rows],
-        "Distillation: finding": [{"finding": finding(rows)}],
-    }

@@ -78,7 +78,7 @@ def train_checkpoint(
     set_threads(job.config)
     corpus = open_corpus(job.config.data)
     folder = job.folder(role)
-    teacher_model, teacher_card = _load_teacher(teacher, job.config, corpus) if teacher is not None else (None, None)
+    teacher_model, teacher_card = load_teacher(teacher, job.config, corpus) if teacher is not None else (None, None)
     identity = _identity(role, job, corpus, teacher_card)
     if job.resume and (found := _finished(folder, identity)) is not None:
         say(f"{found.model_id}: already trained with this configuration, taken as it is")
@@ -281,7 +281,7 @@ def _reporter(model_id: str, progress: Progress, say: Say) -> Callable[[StepRepo
     return report
 
 
-def _load_teacher(path: Path, config: RunConfig, corpus: Corpus) -> tuple[Recogniser, CheckpointCard]:
+def load_teacher(path: Path, config: RunConfig, corpus: Corpus) -> tuple[Recogniser, CheckpointCard]:
     """A teacher that is worth learning from.
 
     Raises:
