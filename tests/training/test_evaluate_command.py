@@ -1,0 +1,113 @@
+"""``slrbench evaluate``: the same errors for a checkpoint and for the files made of it."""
+
+import json
+import shutil
+
+import pytest
+
+from slrbench.cli.app import main
+from slrbench.training.card import read_card
+from slrbench.training.checkpoint import update_card
+from slrbench.workflows.export import export_model
+
+
+@pytest.fixture(scope="module")
+def exported(saved_checkpoint, tmp_path_factory):
+    folder = shutil.copytree(saved_checkpoint, tmp_path_factory.mktemp("evaluated") / "tiny")
+    export_model(folder, formats=("onnx",), input_kinds=("float32", "uint8"))
+    return folder
+
+
+def run(capsys, *arguments):
+    capsys.readouterr()
+    code = main(["evaluate", *map(str, arguments), "--threads", "1"])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_every_file_makes_the_same_errors(exported, capsys):
+    found = {}
+    for name, arguments in {
+        "checkpoint": (exported,),
+        "by backend": (exported, "--backend", "onnx"),
+        "file": (exported / "model.onnx",),
+        "uint8": (exported / "model.uint8.onnx",),
+        "one by one": (exported, "--batch", 1),
+    }.items():
+        code, out, _ = run(capsys, *arguments, "--clips", 6, "--json")
+        assert code == 0
+        found[name] = json.loads(out)
+    first = found["checkpoint"]
+    assert first["accuracy"]["backend"] == "torch"
+    assert first["accuracy"]["clips"] == len(first["sequences"]) == 6
+    assert first["accuracy"]["artifact_sha256"] == read_card(exported).weights_sha256
+    for other in found.values():
+        assert other["sequences"] == first["sequences"]
+        assert other["accuracy"]["counts"] == first["accuracy"]["counts"]
+    assert found["by backend"]["accuracy"] == found["file"]["accuracy"]
+    assert len({document["accuracy"]["artifact_sha256"] for document in found.values()}) == 3
+
+
+def test_the_table_shows_the_counts(saved_checkpoint, capsys):
+    code, out, err = run(capsys, saved_checkpoint, "--clips", 3, "--split", "dev")
+    assert code == 0
+    header, _, row = out.splitlines()[:3]
+    assert header.split()[:5] == ["Model", "Backend", "Split", "Clips", "WER"]
+    assert row.split()[:4] == ["tiny", "torch", "dev", "3"]
+    assert "evaluating torch on dev" in err
+
+
+def test_another_corpus_is_said(saved_checkpoint, capsys):
+    data = "fingerspelling:language=ase,letters=10,size=48"
+    code, _, err = run(capsys, saved_checkpoint, "--data", data, "--clips", 1)
+    assert code == 0
+    assert "warning: the network was trained on" in err
+    assert "warning: frames are (48, 48) pixels, in training they were (32, 32)" in err
+
+
+def test_other_clips_than_in_training_are_said(checkpoint_folder, capsys):
+    update_card(checkpoint_folder, read_card(checkpoint_folder).model_copy(update={"data_fingerprint": "0" * 64}))
+    code, _, err = run(capsys, checkpoint_folder, "--clips", 1)
+    assert code == 0
+    assert "fingerprints differ" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--split", "holidays"), "unknown split 'holidays'"),
+        (("--backend", "openvino"), "holds no file of backend 'openvino'"),
+        (("--data", "fingerspelling:letters=26,size=32"), "glosses that the network never learned"),
+    ],
+)
+def test_what_does_not_fit_is_bad_input(arguments, words, exported, capsys):
+    code, out, err = run(capsys, exported, *arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+
+
+def test_a_file_of_another_backend_is_bad_input(exported, capsys):
+    code, _, err = run(capsys, exported / "model.onnx", "--backend", "torchscript")
+    assert code == 2
+    assert "is a file of backend onnx, not of torchscript" in err
+
+
+def test_an_altered_file_is_refused(exported, tmp_path, capsys):
+    folder = shutil.copytree(exported, tmp_path / "tiny")
+    content = bytearray((folder / "model.onnx").read_bytes())
+    content[-100] ^= 1
+    (folder / "model.onnx").write_bytes(content)
+    code, out, err = run(capsys, folder / "model.onnx")
+    assert (code, out) == (2, "")
+    assert "SHA-256" in err
+
+
+def test_a_file_without_a_card_needs_a_corpus(exported, tmp_path, capsys):
+    path = shutil.copy(exported / "model.onnx", tmp_path / "alone.onnx")
+    code, _, err = run(capsys, path)
+    assert code == 2
+    assert "has no card that names its corpus" in err
+    code, out, err = run(capsys, path, "--data", read_card(exported).data, "--clips", 2)
+    assert code == 0
+    assert "alone.onnx" in out
+    assert "its classes are taken to be the corpus's" in err
