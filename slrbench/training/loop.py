@@ -206,7 +206,8 @@ class Trainer:
             started = perf_counter()
             report = self._train_step()
             self.step += 1
-            self.result.seconds += perf_counter() - started
+            seconds = perf_counter() - started
+            self.result.seconds += seconds
             self.result.steps = self.step
             if report is None:
                 continue
@@ -217,7 +218,6 @@ class Trainer:
             if self.state_path is not None and self.step % self.config.save_every == 0:
                 self.save_state()
             if on_step is not None:
-                seconds = perf_counter() - started
                 on_step(
                     StepReport(
                         step=self.step,

@@ -267,15 +267,18 @@ def _overfit(role: Role, job: TrainingJob, corpus: Corpus, progress: Progress, s
 
 def _reporter(model_id: str, progress: Progress, say: Say) -> Callable[[StepReport], None]:
     losses: list[float] = []
+    speeds: list[float] = []
 
     def report(step: StepReport) -> None:
         losses.append(step.ctc)
+        speeds.append(1 / step.clips_per_s)
         progress(f"{model_id}: training", step.step, step.steps)
         if step.dev_wer is not None:
             recent = sum(losses[-50:]) / len(losses[-50:])
+            speed = len(speeds[-50:]) / sum(speeds[-50:])
             say(
                 f"{model_id}: step {step.step}/{step.steps} | CTC {recent:.3f} per letter | dev WER {step.dev_wer:.1%} "
-                f"| blank {step.blank_share:.0%} | {step.clips_per_s:.0f} clips/s"
+                f"| blank {step.blank_share:.0%} | {speed:.0f} clips/s"
             )
 
     return report
