@@ -137,6 +137,11 @@ def check_log_probs(log_probs: NDArray[Any], *, expected_shape: Sequence[int | N
     )
 
 
+def merge_checks(results: Sequence[Sequence[CheckResult]]) -> tuple[CheckResult, ...]:
+    """The same checks of several outputs as one line each: the first that failed, or else the first."""
+    return tuple(next((c for c in same if not c.passed), same[0]) for same in zip(*results, strict=True))
+
+
 def _check_shape(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> CheckResult:
     def fits(found: tuple[int, ...]) -> bool:
         return len(found) == len(expected) and all(

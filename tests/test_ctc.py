@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from slrbench import ctc
 from slrbench.models import spec
+from slrbench.records import CheckResult
 
 
 def log_softmax(logits, axis=-1):
@@ -195,3 +196,17 @@ def test_a_free_size_fits_anything_but_none():
 @given(arrays(np.float32, (3, 2, 5), elements=st.floats(-30, 30, width=32)))
 def test_every_log_softmax_passes(logits):
     assert failed(checks(log_softmax(logits).astype(np.float32), (3, 2, 5))) == []
+
+
+def test_the_first_failure_stands_for_all():
+    def result(name, passed, figure):
+        return CheckResult(name=name, passed=passed, figure=figure)
+
+    merged = ctc.merge_checks(
+        [
+            [result("a", True, "1"), result("b", True, "2")],
+            [result("a", True, "3"), result("b", False, "4")],
+            [result("a", True, "5"), result("b", False, "6")],
+        ]
+    )
+    assert merged == (result("a", True, "1"), result("b", False, "4"))

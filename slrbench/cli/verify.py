@@ -18,7 +18,7 @@ def command(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PATH...",
+            metavar="PATH",
             help="A checkpoint's folder or file, the id of a model in trained_models, or a .torchscript, .onnx or .xml "
             "file; an artifact that comes from elsewhere needs no manifest.",
         ),

@@ -94,7 +94,8 @@ class _Run:
         self.batch = collate(clips)
         self.video, self.lengths, self.labels, self.label_lengths = to_device(self.batch, self.device)
         self.best_loss: float | None = None
-        self.wer, self.best_wer, self.best_wer_epoch = 1.0, float("inf"), 0
+        # Until it is measured, the error rate is that of a network that says nothing: every label is deleted.
+        self.wer, self.best_wer, self.best_wer_epoch = 1.0, 1.0, 0
         self.first_zero_epoch: int | None = None
         self.good_since: int | None = None
         self.counts = count_errors([clip.glosses for clip in clips], [() for _ in clips])
@@ -219,7 +220,7 @@ class _Run:
             epochs=self.settings.epochs,
             best_loss=self.best_loss,
             wer=self.wer,
-            best_wer=min(self.best_wer, self.wer),
+            best_wer=self.best_wer,
             best_wer_epoch=self.best_wer_epoch,
             finished=finished,
             warnings=tuple(warnings),

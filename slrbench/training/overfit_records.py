@@ -59,7 +59,7 @@ class OverfitResult(Record):
     first_zero_epoch: int | None = Field(description="first epoch at which 0 % WER was measured")
     best_loss: float | None
     best_wer: float
-    best_wer_epoch: int
+    best_wer_epoch: int = Field(description="0: nothing better was measured than a network that says nothing")
     final_loss: float | None
     final_counts: ErrorCounts
     seconds: float

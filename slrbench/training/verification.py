@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from slrbench.ctc import check_log_probs, output_length, required_steps
+from slrbench.ctc import check_log_probs, merge_checks, output_length, required_steps
 from slrbench.errors import SlrbenchError
 from slrbench.models.ctc_head import Recogniser
 from slrbench.models.registry import load_weights
@@ -89,11 +89,6 @@ def check_outputs(
     if probe is not None:
         outputs.append((probe.outputs(), (output_length(probe.frames, model.stride), 1, classes)))
     return merge_checks([check_log_probs(values, expected_shape=shape) for values, shape in outputs])
-
-
-def merge_checks(results: Sequence[Sequence[CheckResult]]) -> tuple[CheckResult, ...]:
-    """The same checks of several outputs as one line each: the first that failed, or else the first."""
-    return tuple(next((c for c in same if not c.passed), same[0]) for same in zip(*results, strict=True))
 
 
 def _noise(shape: tuple[int, int], frame_size: tuple[int, int], seed: int) -> Tensor:

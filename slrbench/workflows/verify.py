@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporters.artifact import Artifact, InputKind, ManifestEntry, read_manifest
-from slrbench.ctc import check_log_probs, output_length
+from slrbench.ctc import check_log_probs, merge_checks, output_length
 from slrbench.errors import BadInputError, RunFailedError, SlrbenchError
 from slrbench.records import CheckResult, Record
 from slrbench.runners.inputs import artifact_sha256
@@ -259,7 +259,7 @@ class _ArtifactChecks:
             figure=broken or f"{len(results)} shapes",
             hint=None if broken is None else "the exporter froze an axis: export with dynamic batch and time",
         )
-        merged = tuple(next((c for c in same if not c.passed), same[0]) for same in zip(*results, strict=True))
+        merged = merge_checks(results)
         if broken is not None:
             return (*merged, dynamic)
         return (*merged, dynamic, self._rows(), *([self._lengths(self.card)] if self.card is not None else []))

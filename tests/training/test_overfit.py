@@ -110,6 +110,8 @@ def test_nan_stops_the_run_with_words(clips, tiny_model, monkeypatch):
     assert len(result.history) == overfit.MAX_SKIPPED_STEPS
     assert result.best_loss is None
     assert "NaN or Inf, the step was skipped" in result.warnings[0]
+    assert "NaN" not in result.model_dump_json().replace(result.warnings[0], "")
+    assert (result.best_wer, result.best_wer_epoch) == (1.0, 0)
 
 
 def test_dead_parts_are_counted(clips, tiny_model, monkeypatch):

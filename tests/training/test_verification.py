@@ -9,7 +9,6 @@ from slrbench.models import ctc_head
 from slrbench.models.ctc_head import CtcHead
 from slrbench.models.i3d import Teacher
 from slrbench.models.mobilenetv3 import Student
-from slrbench.records import CheckResult
 from slrbench.training.card import WEIGHTS_NAME, OutputProbe
 from slrbench.training.checkpoint import load_checkpoint, probe_outputs
 from slrbench.training.verification import (
@@ -20,7 +19,6 @@ from slrbench.training.verification import (
     check_padding,
     check_reload,
     check_trained,
-    merge_checks,
     verify_model,
 )
 
@@ -250,17 +248,3 @@ def test_stored_logits_fail_though_the_network_has_log_softmax_again(monkeypatch
     checks = check_outputs(model, classes=11, frame_size=SIZE, probe=probe)
     assert "must be retrained" in next(check.hint for check in checks if not check.passed)
     assert not check_trained(model, SIZE, probe).passed
-
-
-def test_the_first_failure_stands_for_all():
-    def result(name, passed, figure):
-        return CheckResult(name=name, passed=passed, figure=figure)
-
-    merged = merge_checks(
-        [
-            [result("a", True, "1"), result("b", True, "2")],
-            [result("a", True, "3"), result("b", False, "4")],
-            [result("a", True, "5"), result("b", False, "6")],
-        ]
-    )
-    assert merged == (result("a", True, "1"), result("b", False, "4"))
