@@ -39,6 +39,7 @@ THREADS = 1
 DEFAULT_SIZE = 64
 DEFAULT_FRAMES = 32
 _KINDS: dict[str, Kind] = {".torchscript": "torchscript", ".onnx": "onnx", ".xml": "openvino"}
+_NO_PROBE = "the card does not say what the trained network gave, so its log_softmax cannot be known: save it again"
 _WRONG_FILES = {
     ".bin": "name the .xml file beside it",
     ".pt": "a TorchScript file is named .torchscript; a state dict alone does not say what the network computes",
@@ -107,7 +108,7 @@ def _verify_checkpoint(path: Path) -> tuple[CheckResult, ...]:
 
     from slrbench.models.registry import load_weights
     from slrbench.training.checkpoint import WeightsAlteredError, check_weights_file
-    from slrbench.training.verification import verify_model
+    from slrbench.training.verification import TRAINED_CHECK, verify_model
 
     _, weights = locate(path)
     card = read_card(path)
@@ -135,6 +136,8 @@ def _verify_checkpoint(path: Path) -> tuple[CheckResult, ...]:
         )
     finally:
         torch.set_num_threads(before)
+    if card.probe is None:
+        checks = (*checks, CheckResult(name=TRAINED_CHECK, passed=False, figure="none are stored", hint=_NO_PROBE))
     return (CheckResult(name=WEIGHTS_CHECK, passed=True, figure=f"sha256 {sha256[:16]}..."), *checks)
 
 

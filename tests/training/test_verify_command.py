@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 from exporters.artifact import read_manifest, sha256_file, write_manifest
 from slrbench.cli.app import main
 from slrbench.models import ctc_head
-from slrbench.training.card import CARD_NAME, WEIGHTS_NAME
-from slrbench.training.checkpoint import save_checkpoint
+from slrbench.training.card import CARD_NAME, WEIGHTS_NAME, read_card
+from slrbench.training.checkpoint import save_checkpoint, update_card
 from slrbench.workflows.export import export_model
 
 LOGITS = "outputs are logits: log_softmax is missing; checkpoints trained this way must be retrained"
@@ -74,6 +74,15 @@ def test_one_altered_byte_is_refused(checkpoint_folder, capsys):
     assert sha256_file(weights) in out
     assert "✗✗✗ 1 OF 1 CHECKS FAILED ✗✗✗" in out
     assert "Weights are those of the card" in err
+
+
+def test_a_card_without_stored_outputs_is_not_trusted(tiny_model, card_of, tmp_path, capsys):
+    model = tiny_model("teacher")
+    save_checkpoint(tmp_path / "m", model, card_of(model))
+    update_card(tmp_path / "m", read_card(tmp_path / "m").model_copy(update={"probe": None}))
+    code, out, _ = run(capsys, tmp_path / "m")
+    assert code == 1
+    assert "✗ FAIL - Outputs are those of the trained network   none are stored" in out
 
 
 def test_the_id_of_a_model_is_found(checkpoint_folder, monkeypatch, capsys):
