@@ -174,9 +174,10 @@ class _Run:
     def visit(self, round_: int, cell: _Cell) -> None:
         if self._settings.starts_afresh(round_):
             cell.stop()
+        rested = cell.worker is not None
         worker = self._worker_of(cell)
         rule = asdict(self._settings.sampling)
-        answer = worker.ask("round", limit_s=self._settings.limit_s, rule=rule)
+        answer = worker.ask("round", limit_s=self._settings.limit_s, rule=rule, settle=rested)
         count = len(answer["compute_s"])
         cell.compute_s += answer["compute_s"]
         cell.end_to_end_s += answer["end_to_end_s"]

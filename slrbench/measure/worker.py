@@ -30,7 +30,7 @@ RUNTIMES = ("torch", "torchvision", "onnx", "onnxruntime", "openvino", "tensorrt
 """Modules of which a worker says which it has imported."""
 
 SETTLING_CALLS = 2
-"""Untimed calls before each later round: the caches hold what ran in between."""
+"""Untimed calls before a round, where other candidates ran since the last call: the caches hold their data."""
 
 _SUFFIXES = {"torchscript": ".torchscript", "onnx": ".onnx", "openvino": ".xml"}
 
@@ -78,8 +78,7 @@ class _Worker:
         parts = {"import": seconds(imported - begin), "load": seconds(loaded - imported)}
         if video is not None:
             parts["first_call"] = timed_call(self._runner, video, perf_counter_ns)[1]
-            for _ in range(SETTLING_CALLS):  # allocators may still grow on the second call
-                timed_call(self._runner, video, perf_counter_ns)
+            timed_call(self._runner, video, perf_counter_ns)  # allocators may still grow on the second call
         return {
             "requested": self._runner.requested,
             "actual": self._runner.actual,
@@ -99,10 +98,10 @@ class _Worker:
         """Call until it has settled."""
         return asdict(warm_up(self.runner, self._inputs, perf_counter_ns, SamplingRule(**rule)))
 
-    def round(self, *, rule: dict[str, Any]) -> dict[str, Any]:
-        """One round: untimed calls, latency samples, throughput."""
+    def round(self, *, rule: dict[str, Any], settle: bool) -> dict[str, Any]:
+        """One round: untimed calls where it should ``settle`` first, latency samples, throughput."""
         sampling = SamplingRule(**rule)
-        for video in self._inputs[:SETTLING_CALLS]:
+        for video in self._inputs[: SETTLING_CALLS if settle else 0]:
             timed_call(self.runner, video, perf_counter_ns)
         samples = take_samples(self.runner, self._inputs, perf_counter_ns, sampling)
         calls, elapsed = throughput_pass(self.runner, self._inputs, perf_counter_ns, sampling)

@@ -78,7 +78,7 @@ def measure(candidate: Candidate, inputs: Path, rounds: int, calls: int) -> tupl
         worker.ask("inputs", limit_s=600.0, path=str(inputs))
 
         def harness_round() -> float:
-            return median(worker.ask("round", limit_s=600.0, rule=rule)["end_to_end_s"])
+            return median(worker.ask("round", limit_s=600.0, rule=rule, settle=True)["end_to_end_s"])
 
         def bare_round() -> float:
             bare.stdin.write(f"{calls}\n")
