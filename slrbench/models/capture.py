@@ -1,4 +1,8 @@
-"""What keeps the networks traceable: a symbolic time axis, constant H and W, no memory formats in exported graphs."""
+"""What makes the networks fast on a CPU, and what keeps them traceable.
+
+Traceable means: a symbolic time axis, constant H and W, plain convolutions and no memory formats in exported graphs.
+Shapes: B clips or frames, T frames, C channels, H, W.
+"""
 
 import warnings
 
@@ -35,16 +39,43 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
 
 
-def pointwise(x: Tensor, conv: nn.Conv3d) -> Tensor:
-    """A convolution of kernel 1, as a matrix product where that is faster: on a CPU, channels last.
+def _pointwise(x: Tensor, conv: nn.Conv2d | nn.Conv3d) -> Tensor:
+    """A convolution of kernel 1 as a matrix product over channels-last rows."""
+    return functional.linear(x.movedim(1, -1), conv.weight.flatten(1), conv.bias).movedim(-1, 1)
 
-    torch leaves oneDNN for a slow kernel that also changes the memory format wherever it holds such a convolution to
-    be small: one thread and fewer than 16 clips, or a single clip.
+
+def _runs_as_matrix_product(x: Tensor) -> bool:
+    """On a CPU, outside of traces and exports, whose graphs keep real convolutions.
+
+    A matrix product is as fast as oneDNN's convolution, has nothing to compile for every new shape of a batch (which
+    takes a third of a training step of the student), and avoids the slow kernel that torch takes where it holds a
+    convolution of kernel 1 to be small (one thread and fewer than 16 clips, or a single clip).
     """
-    if has_no_memory_formats() or x.device.type != "cpu":
-        y: Tensor = conv(x)
-        return y
-    return functional.linear(x.movedim(1, -1), conv.weight.flatten(1)).movedim(-1, 1)
+    return x.device.type == "cpu" and not is_capturing()
+
+
+class PointwiseConv2d(nn.Conv2d):
+    """``nn.Conv2d`` of kernel 1, stride 1, faster in training on a CPU."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
+        """Initialised as ``nn.Conv2d`` is."""
+        super().__init__(inputs, outputs, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, H, W)."""
+        return _pointwise(x, self) if _runs_as_matrix_product(x) else super().forward(x)
+
+
+class PointwiseConv3d(nn.Conv3d):
+    """``nn.Conv3d`` of kernel 1, stride 1, without bias, faster in training on a CPU."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        """Initialised as ``nn.Conv3d`` is."""
+        super().__init__(inputs, outputs, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, T, H, W) to (B, outputs, T, H, W)."""
+        return _pointwise(x, self) if _runs_as_matrix_product(x) else super().forward(x)
 
 
 def extend(x: Tensor, multiple: int) -> Tensor:

@@ -56,7 +56,9 @@ def _layer_macs(layer: nn.Module, value: Tensor, output: Any) -> int:
         directions = 2 if layer.bidirectional else 1
         # Four gates, each of the input and of the previous hidden state.
         per_layer = [
-            4 * layer.hidden_size * ((layer.input_size if i == 0 else directions * layer.hidden_size) + layer.hidden_size)
+            4
+            * layer.hidden_size
+            * ((layer.input_size if i == 0 else directions * layer.hidden_size) + layer.hidden_size)
             for i in range(layer.num_layers)
         ]
         return steps * directions * sum(per_layer)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slrbench.models.capture import channels_last, extend, pointwise, static_size
+from slrbench.models.capture import PointwiseConv3d, channels_last, extend, static_size
 from slrbench.models.ctc_head import CtcHead, Recogniser
 from slrbench.models.masking import Gaps, Tape, extend_each, norm_relu, round_up, zero_gaps
 from slrbench.models.spec import ModelSpec
@@ -61,14 +61,17 @@ class Unit3D(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, momentum: float = 0.1) -> None:
         """A cubic kernel; 'same' padding for stride 1, none (the caller pads) otherwise."""
         super().__init__()
-        self.conv3d = nn.Conv3d(inputs, outputs, kernel, stride, kernel // 2 if stride == 1 else 0, bias=False)
+        self.conv3d = (
+            PointwiseConv3d(inputs, outputs)
+            if kernel == 1
+            else nn.Conv3d(inputs, outputs, kernel, stride, kernel // 2 if stride == 1 else 0, bias=False)
+        )
         self.bn = nn.BatchNorm3d(outputs, eps=1e-3, momentum=momentum)
-        self.pointwise = kernel == 1
         nn.init.kaiming_normal_(self.conv3d.weight, mode="fan_in", nonlinearity="relu")
 
     def forward(self, x: Tensor, gaps: Gaps | None = None) -> Tensor:
         """(B, C, T, H, W) to the same with other channels; ``gaps`` come out as zero."""
-        return norm_relu(self.bn, pointwise(x, self.conv3d) if self.pointwise else self.conv3d(x), gaps)
+        return norm_relu(self.bn, self.conv3d(x), gaps)
 
 
 class InceptionModule(nn.Module):

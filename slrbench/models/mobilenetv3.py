@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import mobilenetv3 as torchvision_mobilenetv3
 
-from slrbench.models.capture import channels_last, extend
+from slrbench.models.capture import PointwiseConv2d, channels_last, extend
 from slrbench.models.ctc_head import CtcHead, Recogniser
 from slrbench.models.masking import Gaps, extend_each, norm_relu, round_up
 from slrbench.models.spec import ModelSpec
@@ -32,10 +32,14 @@ def mobilenetv3_features(spec: ModelSpec) -> nn.Sequential:
         block.stride = 1
     features = torchvision_mobilenetv3.MobileNetV3(settings, last_channel).features
     assert isinstance(features, nn.Sequential)
-    for module in features.modules():
+    for name, module in list(features.named_modules()):
         if isinstance(module, nn.BatchNorm2d):
             # torchvision's 0.01 leaves the running statistics far behind after a short training.
             module.momentum = spec.batch_norm_momentum
+        elif isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
+            pointwise = PointwiseConv2d(module.in_channels, module.out_channels, bias=module.bias is not None)
+            pointwise.weight, pointwise.bias = module.weight, module.bias
+            features.set_submodule(name, pointwise)
     return features
 
 

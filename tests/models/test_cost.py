@@ -7,6 +7,7 @@ from torch import nn
 from slrbench.models.cost import count_macs, count_module_macs, count_parameters
 from slrbench.models.i3d import I3dBackbone
 from slrbench.models.mobilenetv3 import mobilenetv3_features
+from slrbench.models.registry import build_model
 from slrbench.models.spec import ModelSpec
 
 
@@ -59,6 +60,15 @@ def test_a_teachers_head_counts() -> None:
         expected = count_module_macs(backbone, torch.empty(1, 3, 12, 48, 48))
     expected += 3 * (2 * 4 * 16 * ((backbone.out_channels + 16) + (32 + 16)) + 11 * 32)
     assert count_macs(spec, batch=1, frames=10, height=48, width=48) == expected
+
+
+def test_real_tensors_cost_what_meta_tensors_cost() -> None:
+    """On a CPU some convolutions run as matrix products."""
+    spec = ModelSpec(architecture="student", num_classes=3, width_mult=0.25, conv_channels=8, lstm_hidden=4)
+    video = torch.zeros(1, 3, 4, 32, 32)
+    assert count_module_macs(build_model(spec).eval(), video) == count_macs(
+        spec, batch=1, frames=4, height=32, width=32
+    )
 
 
 def test_parameters_are_the_trainable_ones() -> None:

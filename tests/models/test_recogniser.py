@@ -144,9 +144,11 @@ def test_a_trace_generalises_over_batch_and_time(model: Recogniser) -> None:
             warnings.filterwarnings("ignore", "`torch.jit", Warning)
             warnings.simplefilter("ignore", torch.jit.TracerWarning)
             traced = torch.jit.trace(model, video[:2, :, :8])
+        convolutions = sum(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d) for m in model.modules())
+        assert str(traced.inlined_graph).count("aten::_convolution(") == convolutions
         for batch, frames in ((1, 1), (3, 17), (2, 4), (1, 10)):
             example = video[:batch, :, :frames]
-            torch.testing.assert_close(traced(example), model(example), atol=1e-6, rtol=0)
+            torch.testing.assert_close(traced(example), model(example), atol=1e-5, rtol=0)
 
 
 def test_the_same_seed_gives_the_same_weights(spec: ModelSpec) -> None:
