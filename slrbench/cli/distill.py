@@ -27,6 +27,7 @@ def command(
     batch_size: options.BatchSize = None,
     seed: options.Seed = None,
     threads: options.Threads = None,
+    device: options.Device = None,
     set: options.Set = None,
     ablate_kd: Annotated[
         int,
@@ -60,7 +61,13 @@ def command(
         if value is not None
     ]
     overrides = options.Overrides(
-        data=data, seed=seed, threads=threads, steps=steps, learning_rate=learning_rate, batch_size=batch_size
+        data=data,
+        seed=seed,
+        threads=threads,
+        device=device,
+        steps=steps,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
     )
     config = options.read_config(preset, overrides, [*given, *(set or [])])
     name = teacher or f"teacher-{preset}"

@@ -22,6 +22,7 @@ def command(
     batch_size: options.BatchSize = None,
     seed: options.Seed = None,
     threads: options.Threads = None,
+    device: options.Device = None,
     set: options.Set = None,
     overfit: options.Overfit = True,
     models: options.Models = options.MODELS,
@@ -44,7 +45,13 @@ def command(
             "--init is for the teacher (Kinetics), --imagenet for the student", hint="leave out the one that is not"
         )
     overrides = options.Overrides(
-        data=data, seed=seed, threads=threads, steps=steps, learning_rate=learning_rate, batch_size=batch_size
+        data=data,
+        seed=seed,
+        threads=threads,
+        device=device,
+        steps=steps,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
     )
     config = options.read_config(preset, overrides, set)
     job = options.training_job(config, models=models, states=states, resume=resume, overfit=overfit, init=init)

@@ -19,6 +19,7 @@ def command(
     batch_size: options.BatchSize = None,
     seed: options.Seed = None,
     threads: options.Threads = None,
+    device: options.Device = None,
     set: options.Set = None,
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of the clips that are timed.")] = 64,
     batch: Annotated[str, typer.Option("--batch", metavar="LIST", help="Batch sizes that are timed.")] = "1",
@@ -46,7 +47,13 @@ def command(
     from slrbench.errors import BadInputError
 
     overrides = options.Overrides(
-        data=data, seed=seed, threads=threads, steps=steps, learning_rate=learning_rate, batch_size=batch_size
+        data=data,
+        seed=seed,
+        threads=threads,
+        device=device,
+        steps=steps,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
     )
     config = options.read_config(preset, overrides, set)
     sizes = [text.strip() for text in batch.split(",")]

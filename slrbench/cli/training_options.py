@@ -19,6 +19,9 @@ Data = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of weights and clips.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; every core by default.")]
+Device = Annotated[
+    str | None, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to train; a GPU where torch sees one.")
+]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Optimiser steps of each network.")]
 LearningRate = Annotated[float | None, typer.Option("--learning-rate", "--lr", help="Peak learning rate.")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Clips of a step.")]
@@ -49,13 +52,14 @@ class Overrides:
     data: str | None = None
     seed: int | None = None
     threads: int | None = None
+    device: str | None = None
     steps: int | None = None
     learning_rate: float | None = None
     batch_size: int | None = None
 
     def settings(self) -> list[str]:
         """The same as ``--set`` texts."""
-        values = [(name, getattr(self, name)) for name in ("data", "seed", "threads")]
+        values = [(name, getattr(self, name)) for name in ("data", "seed", "threads", "device")]
         for section in ("train_teacher", "train_student"):
             values += [(f"{section}.{name}", getattr(self, name)) for name in ("steps", "learning_rate", "batch_size")]
         return [f"{name}={value}" for name, value in values if value is not None]

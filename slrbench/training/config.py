@@ -83,6 +83,7 @@ class RunConfig(_Config):
     data: str
     seed: int = 0
     threads: int = Field(default=0, ge=0, description="0: every core")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a GPU where torch sees one")
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     teacher: NetworkConfig = NetworkConfig()
     student: NetworkConfig = NetworkConfig()

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from torch.nn import functional
 from exporters.artifact import atomic_path
 from slrbench.data.batching import Batch
 from slrbench.data.corpus import Corpus
-from slrbench.errors import BadInputError, RunFailedError
+from slrbench.errors import BadInputError, RunFailedError, UnavailableError
 from slrbench.evaluation import evaluate
 from slrbench.models.ctc_head import CtcOutput, Recogniser
 from slrbench.models.spec import BLANK
@@ -154,14 +154,16 @@ class Trainer:
         teacher: Recogniser | None = None,
         distillation: DistillationConfig | None = None,
         mixed_precision: str = "no",
-        device: str = "cpu",
+        device: Literal["auto", "cpu", "cuda"] = "cpu",
         state_path: Path | None = None,
     ) -> None:
         """Prepare model and optimiser.
 
         Raises:
-            BadInputError: teacher and student have different output strides or classes.
+            BadInputError: teacher and student have different output strides or classes, or fp16 on a CPU.
+            UnavailableError: a GPU was asked for, and torch sees none.
         """
+        _check_device(device, mixed_precision)
         if teacher is not None:
             if (teacher.stride, teacher.spec.num_classes) != (model.stride, model.spec.num_classes):
                 raise BadInputError(
@@ -363,6 +365,16 @@ class Trainer:
             str(self.seed),
         )
         return "|".join(parts)
+
+
+def _check_device(device: str, mixed_precision: str) -> None:
+    gpu = torch.cuda.is_available()
+    if device == "cuda" and not gpu:
+        raise UnavailableError(
+            "device 'cuda' cannot train here: torch sees no GPU", hint="--set device=cpu    (python -m slrbench doctor)"
+        )
+    if mixed_precision == "fp16" and (device == "cpu" or not gpu):
+        raise BadInputError("fp16 does not train on a CPU", hint="--set mixed_precision=bf16, or no")
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

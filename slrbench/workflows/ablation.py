@@ -69,6 +69,7 @@ def ablate_distillation(
                 teacher=teacher_model if distil else None,
                 distillation=job.config.distillation,
                 mixed_precision=job.config.mixed_precision,
+                device=job.config.device,
             )
             name = f"ablation: seed {seed}, {'with' if distil else 'without'} distillation"
             trainer.run(lambda step, name=name: progress(name, step.step, step.steps))  # type: ignore[misc]

@@ -97,6 +97,7 @@ def train_checkpoint(
         teacher=teacher_model,
         distillation=job.config.distillation,
         mixed_precision=job.config.mixed_precision,
+        device=job.config.device,
         state_path=job.states_folder / f"{job.model_id(role)}.state",
     )
     if job.resume and trainer.load_state():
@@ -140,6 +141,7 @@ def _finish(
             "clips_that_ctc_cannot_align": result.clips_dropped,
             "steps_skipped": result.steps_skipped,
             "distilled_from": teacher_card.model_id if teacher_card else None,
+            "device": str(trainer.device),
             "threads": torch.get_num_threads(),
             "machine": platform.machine(),
             "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},

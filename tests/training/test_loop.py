@@ -7,7 +7,7 @@ import torch
 
 from slrbench.data import open_corpus
 from slrbench.data.corpus import Clip
-from slrbench.errors import BadInputError, RunFailedError
+from slrbench.errors import BadInputError, RunFailedError, UnavailableError
 from slrbench.models.registry import build_model
 from slrbench.models.spec import ModelSpec
 from slrbench.training.batches import BatchStream
@@ -154,6 +154,22 @@ class TestDistillation:
         teacher = build_model(TEACHER.model_copy(update={"temporal_stride": 8}))
         with pytest.raises(BadInputError, match="do not give the same output"):
             _trainer(teacher=teacher)
+
+
+def test_a_gpu_that_is_not_there_and_fp16_on_a_cpu_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UnavailableError, match="torch sees no GPU"):
+        _trainer(device="cuda")
+    with pytest.raises(BadInputError, match="fp16 does not train on a CPU"):
+        _trainer(mixed_precision="fp16")
+
+
+def test_bf16_trains_on_the_cpu_with_losses_in_fp32():
+    losses: list[float] = []
+    trainer = _trainer(mixed_precision="bf16")
+    trainer.run(lambda step: losses.append(step.loss))
+    assert len(losses) == FAST.steps
+    assert np.isfinite(losses).all()
 
 
 class _TooShort:
