@@ -1,6 +1,7 @@
 """What makes the networks fast on a CPU, and what keeps them traceable.
 
-Traceable means: a symbolic time axis, constant H and W, plain convolutions and no memory formats in exported graphs.
+Traceable means: a symbolic time axis, constant H and W, plain convolutions and no memory formats in exported
+graphs.
 Shapes: B clips or frames, T frames, C channels, H, W.
 """
 
@@ -45,17 +46,18 @@ def _pointwise(x: Tensor, conv: nn.Conv2d | nn.Conv3d) -> Tensor:
 
 
 def _runs_as_matrix_product(x: Tensor) -> bool:
-    """On a CPU, outside of traces and exports, whose graphs keep real convolutions.
+    """On a CPU, but for ONNX and torch.export, whose graphs keep real convolutions.
 
     A matrix product is as fast as oneDNN's convolution, has nothing to compile for every new shape of a batch (which
     takes a third of a training step of the student), and avoids the slow kernel that torch takes where it holds a
-    convolution of kernel 1 to be small (one thread and fewer than 16 clips, or a single clip).
+    convolution of kernel 1 to be small (one thread and fewer than 16 clips, or a single clip). TorchScript has it too,
+    so that a trace computes bit by bit what the network computes.
     """
-    return x.device.type == "cpu" and not is_capturing()
+    return x.device.type == "cpu" and not has_no_memory_formats()
 
 
 class PointwiseConv2d(nn.Conv2d):
-    """``nn.Conv2d`` of kernel 1, stride 1, faster in training on a CPU."""
+    """``nn.Conv2d`` of kernel 1, stride 1, as a matrix product on a CPU."""
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
         """Initialised as ``nn.Conv2d`` is."""
@@ -67,7 +69,7 @@ class PointwiseConv2d(nn.Conv2d):
 
 
 class PointwiseConv3d(nn.Conv3d):
-    """``nn.Conv3d`` of kernel 1, stride 1, without bias, faster in training on a CPU."""
+    """``nn.Conv3d`` of kernel 1, stride 1, without bias, as a matrix product on a CPU."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         """Initialised as ``nn.Conv3d`` is."""
