@@ -45,7 +45,7 @@ class Candidate(Record):
     height: int = Field(ge=1)
     width: int = Field(ge=1)
     input_kind: Literal["float32", "uint8"] = "float32"
-    path: str = Field(description="the file (or checkpoint folder) that the runner opens, absolute")
+    path: str = Field(description="the file that the runner opens; absolute, or from where the command ran")
     artifact_sha256: str
     size_bytes: int
     parameters: int | None = None

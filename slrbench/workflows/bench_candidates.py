@@ -117,7 +117,7 @@ def find_models(names: Sequence[str], *, root: Path = MODELS_FOLDER) -> list[Ben
                 f"there is no model {name!r}, neither in {root} nor as a path",
                 hint=f"did you mean {near[0]!r}?" if near else "python -m slrbench list models",
             )
-    models = [_load(folder) for folder in dict.fromkeys(folder.resolve() for folder in folders)]
+    models = [_load(folder) for folder in dict.fromkeys(_from_here(folder) for folder in folders)]
     for index, model in enumerate(models):
         if twin := next((other for other in models[:index] if other.model_id == model.model_id), None):
             raise BadInputError(
@@ -125,6 +125,13 @@ def find_models(names: Sequence[str], *, root: Path = MODELS_FOLDER) -> list[Ben
                 hint="measure them one at a time: rows are told apart by the model's id",
             )
     return models
+
+
+def _from_here(path: Path) -> Path:
+    """Relative to the current folder where it lies in it, so that a report can be shared; absolute elsewhere."""
+    path = path.resolve()
+    here = Path.cwd().resolve()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _of_role(role: str, folders: Sequence[Path], root: Path) -> list[Path]:
@@ -189,7 +196,7 @@ def _plan_file(
         values: dict[str, Any] = {
             "model": model.model_id, "backend": backend, "format": file.format, "precision": PRECISION,
             "device": axes.device, "threads": threads, "batch": batch, "frames": frames, "height": height,
-            "width": width, "input_kind": input_kind, "path": str(file.path.resolve()),
+            "width": width, "input_kind": input_kind, "path": str(file.path),
             "artifact_sha256": file.sha256, "size_bytes": file.size_bytes, "parameters": model.parameters,
             "macs": _macs(model.spec, batch, frames, height, width), "parity": file.parity,
         }  # fmt: skip
@@ -207,7 +214,7 @@ def _find_file(model: BenchModel, backend: str, input_kind: str) -> _File:
             path=path, format="checkpoint", sha256=model.weights_sha256, size_bytes=size, parity=parity, why=why
         )
     entry = model.manifest.find(backend, PRECISION, input_kind)
-    again = f"python -m slrbench export {model.model_id} --formats {backend}"
+    again = f"python -m slrbench export {model.folder} --formats {backend}"
     again += "" if input_kind == "float32" else f" --input {input_kind}"
     if entry is None:
         raise BadInputError(f"{model.model_id} has no {backend} file", hint=again)
@@ -237,7 +244,7 @@ def _check_parity(model: BenchModel, file: _File, *, allow_unverified: bool) -> 
     command = "verify" if file.format == "checkpoint" else "export"
     raise NegativeVerdictError(
         f"{file.path.name} is not verified: {file.why}",
-        hint=f"python -m slrbench {command} {model.model_id}, or --allow-unverified to measure it all the same",
+        hint=f"python -m slrbench {command} {model.folder}, or --allow-unverified to measure it all the same",
     )
 
 

@@ -253,6 +253,15 @@ def test_models_are_found_by_id_by_role_and_by_path(exported: Path, tmp_path: Pa
         find_models(["tiny", str(twin)], root=root)
 
 
+def test_files_below_the_current_folder_are_named_from_there(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(exported.parent)
+    (candidate,) = plan_candidates(find_models(["tiny"], root=Path()), Axes(backends=("onnx",))).candidates
+    assert candidate.path == "tiny/model.onnx"
+    monkeypatch.chdir("/")
+    (elsewhere,) = find_models([str(exported)])
+    assert (Path("/") / elsewhere.folder).samefile(exported)
+
+
 def test_random_weights_are_measured_and_never_decided_on(tmp_path: Path) -> None:
     network = f"student:{TINY}"
     assert run("--untrained", network, "--backend", "onnx,openvino", "-o", tmp_path / "report") == 0
