@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 from slrbench.errors import RunFailedError
 from slrbench.runners.inputs import check_video
 
+_HINTS = {
+    "torch": "python -m slrbench verify says what is wrong with the checkpoint",
+    "torchscript": "a trace whose batch, time or pixel axis was frozen fails like this: export the model again",
+}
+
 
 def set_threads(threads: int) -> None:
     """Let torch use ``threads`` threads inside an operator and one across operators.
@@ -68,25 +73,57 @@ class ModuleRunner:
         return torch.from_numpy(check_video(video, self._input_kind))
 
     def run(self, staged: torch.Tensor) -> torch.Tensor:
-        """Run the module; complete on return."""
+        """Run the module; complete on return.
+
+        Raises:
+            RunFailedError: the runner is closed, the module refused the input, or what it gave is not one tensor.
+        """
         if self._module is None:
             raise RunFailedError("the runner is closed")
-        with torch.inference_mode():
-            if self._normalise_here:  # x/127.5-1, as the uint8 artifacts do inside their graph
-                staged = staged.permute(0, 4, 1, 2, 3).to(torch.float32).contiguous() / 127.5 - 1.0
-            return self._module(staged)
+        shape = tuple(staged.shape)
+        try:
+            with torch.inference_mode():
+                if self._normalise_here:  # x/127.5-1, as the uint8 artifacts do inside their graph
+                    staged = staged.permute(0, 4, 1, 2, 3).to(torch.float32).contiguous() / 127.5 - 1.0
+                outputs: object = self._module(staged)
+        except Exception as error:  # a module may raise anything: RuntimeError, IndexError, torch.jit.Error, ...
+            raise RunFailedError(
+                f"{self.backend} failed on input {shape}: {_reason(error)}", hint=_HINTS[self.backend]
+            ) from error
+        if not isinstance(outputs, torch.Tensor):
+            raise RunFailedError(
+                f"the module gives a {type(outputs).__name__}, expected one tensor of log-probabilities (T', B, C)",
+                hint="return the log-probabilities alone from forward, and export the model again",
+            )
+        return outputs
 
     def synchronize(self) -> None:
         """Nothing to wait for: torch runs synchronously on the CPU."""
 
     def fetch(self, pending: torch.Tensor) -> NDArray[np.float32]:
-        """The log-probabilities ``(T', B, C)``."""
-        result: NDArray[np.float32] = pending.numpy()
+        """The log-probabilities ``(T', B, C)``; bfloat16, which NumPy lacks, as the float32 of the same value.
+
+        Raises:
+            RunFailedError: the tensor cannot become an array: it is sparse, quantised or on a device.
+        """
+        try:
+            result: NDArray[np.float32] = (pending.float() if pending.dtype == torch.bfloat16 else pending).numpy()
+        except (RuntimeError, TypeError) as error:
+            raise RunFailedError(
+                f"the output of {self.backend} cannot be read: {_reason(error)}",
+                hint="expected is one dense float32 tensor (T', B, C) on the CPU",
+            ) from error
         return result
 
     def close(self) -> None:
         """Let go of the module."""
         self._module = None
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in a line: TorchScript puts it below its traceback, everything else on top."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].removeprefix("RuntimeError: ") if "TorchScript" in str(error) else lines[0]
 
 
 def _precision(module: object) -> str:

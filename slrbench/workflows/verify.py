@@ -27,6 +27,7 @@ FILE_CHECK = "File is that of the manifest (sha256)"
 SOURCE_CHECK = "Built from this checkpoint"
 PARITY_CHECK = "Parity with the checkpoint"
 DYNAMIC_CHECK = "Takes any batch and length"
+RUNS_CHECK = "Runs on a clip"
 ROWS_CHECK = "Rows of a batch do not influence each other"
 LENGTH_CHECK = "T' = ceil(T/stride) for T = 1..64"
 
@@ -72,6 +73,8 @@ def verify_path(
         frames: frames of the first clip, for an artifact without a card; 32 where it is not given.
         input_kind: ``float32`` or ``uint8``, for an artifact that is in no manifest.
         progress: told what is being done.
+
+    A file that does not run on the first clip is a failed check, and no error.
 
     Raises:
         BadInputError: the file is missing, truncated, cannot be read, or is nothing that can be verified.
@@ -236,6 +239,7 @@ class _ArtifactChecks:
     ) -> None:
         self.infer, self.input_kind, self.frame_size = infer, input_kind, frame_size
         self.card, self.frames = card, frames
+        self.comparable = True  # rows and steps have their axes only where every output is (T', B, C)
 
     def run(self) -> tuple[CheckResult, ...]:
         """Outputs at several shapes, then what depends on batch and length."""
@@ -243,12 +247,7 @@ class _ArtifactChecks:
         try:
             results = [self._outputs(first, seed=0)]
         except RunFailedError as error:
-            height, width = self.frame_size
-            raise BadInputError(
-                f"the file does not run on {first[0]} clip(s) of {first[1]} frames of {height} x {width} pixels: "
-                f"{error.message}",
-                hint="--size and --frames say what a file without a card takes" if self.card is None else error.hint,
-            ) from error
+            return (self._does_not_run(first, error),)
         broken = None
         for seed, shape in enumerate([(1, self.frames + 16), (3, self.frames), (1, 13)], start=1):
             try:
@@ -263,9 +262,19 @@ class _ArtifactChecks:
             hint=None if broken is None else "the exporter froze an axis: export with dynamic batch and time",
         )
         merged = merge_checks(results)
-        if broken is not None:
+        if broken is not None or not self.comparable:
             return (*merged, dynamic)
         return (*merged, dynamic, self._rows(), *([self._lengths(self.card)] if self.card is not None else []))
+
+    def _does_not_run(self, shape: tuple[int, int], error: RunFailedError) -> CheckResult:
+        height, width = self.frame_size
+        options = "--size and --frames say what a file without a card takes" if self.card is None else None
+        return CheckResult(
+            name=RUNS_CHECK,
+            passed=False,
+            figure=f"B = {shape[0]}, T = {shape[1]}, {height} x {width} pixels: {error.message}",
+            hint="; ".join(filter(None, (error.hint, options))) or None,
+        )
 
     def _video(self, shape: tuple[int, int], seed: int) -> NDArray[Any]:
         batch, frames = shape
@@ -279,13 +288,18 @@ class _ArtifactChecks:
         expected: tuple[int | None, int, int | None] = (None, batch, None)
         if self.card is not None:
             expected = (output_length(frames, self.card.spec.stride), batch, self.card.spec.num_classes)
-        return check_log_probs(self.infer(self._video(shape, seed)), expected_shape=expected)
+        outputs = self.infer(self._video(shape, seed))
+        self.comparable = self.comparable and outputs.ndim == 3
+        return check_log_probs(outputs, expected_shape=expected)
 
     def _rows(self) -> CheckResult:
         video = self._video((3, self.frames), seed=9)
         together = self.infer(video)
-        alone = np.concatenate([self.infer(video[row : row + 1]) for row in range(len(video))], axis=1)
-        figure = float(np.abs(together - alone).max()) if together.shape == alone.shape else float("inf")
+        alone = [self.infer(video[row : row + 1]) for row in range(len(video))]
+        steps, _, classes = together.shape
+        figure = float("inf")
+        if together.shape[1] == len(video) and all(each.shape == (steps, 1, classes) for each in alone):
+            figure = float(np.abs(together - np.concatenate(alone, axis=1)).max())
         passed = figure <= ROWS_TOLERANCE  # False for NaN
         return CheckResult(
             name=ROWS_CHECK,
@@ -301,8 +315,11 @@ class _ArtifactChecks:
         time_axis = 1 if self.input_kind == "uint8" else 2
         wrong = []
         for frames in range(1, 65):
-            found = len(self.infer(np.ascontiguousarray(np.take(video, range(frames), axis=time_axis))))
-            if found != output_length(frames, card.spec.stride):
+            try:
+                found = str(len(self.infer(np.ascontiguousarray(np.take(video, range(frames), axis=time_axis)))))
+            except RunFailedError as error:
+                found = f"an error ({error.message})"
+            if found != str(output_length(frames, card.spec.stride)):
                 wrong.append(f"T = {frames} gives {found}, not {output_length(frames, card.spec.stride)}")
         return CheckResult(
             name=LENGTH_CHECK,

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from slrbench.data.batching import normalise
@@ -18,6 +19,7 @@ from slrbench.errors import BadInputError, RunFailedError
 from slrbench.runners.inputs import artifact_sha256
 from slrbench.runners.open import open_runner
 from slrbench.runners.protocol import Runner
+from slrbench.runners.torch_module import ModuleRunner
 
 BACKENDS = ("torch", "torchscript", "onnx", "openvino")
 ARTIFACTS = BACKENDS[1:]
@@ -262,3 +264,36 @@ def test_opening_an_artifact_imports_no_other_runtime(files: Any, repository: Pa
         [sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True
     ).stdout
     assert done.strip() == str([{"onnx": "onnxruntime", "openvino": "openvino", "torchscript": "torch"}[backend]])
+
+
+def sound(video: torch.Tensor) -> torch.Tensor:
+    return video.mean((3, 4)).permute(2, 0, 1).log_softmax(-1)
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (
+            lambda video: sound(video).reshape(16, 1, 3),
+            r"torch failed on input \(1, 3, 8, 4, 4\): shape '\[16, 1, 3\]'",
+        ),
+        (lambda video: sound(video).sum(dim=7), "torch failed on input .*Dimension out of range"),
+        (lambda video: (sound(video), None), r"gives a tuple, expected one tensor of log-probabilities \(T', B, C\)"),
+        (lambda video: sound(video).to_sparse(), "the output of torch cannot be read"),
+    ],
+)
+def test_a_module_that_does_not_give_one_array_fails_in_words(noise: Noise, module: Any, words: str) -> None:
+    runner = ModuleRunner("torch", module, threads=1, input_kind="float32", normalise_here=False)
+    with pytest.raises(RunFailedError, match=words) as raised:
+        infer(runner, np.ascontiguousarray(normalise(noise(1, 8))[..., :4, :4]))
+    assert raised.value.hint
+
+
+def test_bfloat16_is_read_as_the_same_values(noise: Noise) -> None:
+    video = np.ascontiguousarray(normalise(noise(1, 8)))
+    runner = ModuleRunner(
+        "torch", lambda video: sound(video).bfloat16(), threads=1, input_kind="float32", normalise_here=False
+    )
+    found = infer(runner, video)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, sound(torch.from_numpy(video)).bfloat16().double().numpy())

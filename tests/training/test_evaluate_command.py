@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import warnings
 
 import pytest
+import torch
 
 from slrbench.cli.app import main
 from slrbench.training.card import read_card
@@ -111,3 +113,50 @@ def test_a_file_without_a_card_needs_a_corpus(exported, tmp_path, capsys):
     assert code == 0
     assert "alone.onnx" in out
     assert "its classes are taken to be the corpus's" in err
+
+
+class FixedPixels(torch.nn.Module):
+    """Takes frames of 16 x 16 pixels; the corpus has others."""
+
+    def __init__(self):
+        super().__init__()
+        self.classifier = torch.nn.Linear(16 * 16, 11)
+
+    def forward(self, video):
+        return torch.log_softmax(self.classifier(video[:, 0].flatten(2)).transpose(0, 1), dim=-1)
+
+
+class FrozenTime(torch.nn.Module):
+    def forward(self, video):
+        return video.mean((1, 3, 4)).t().reshape(16, video.shape[0], 1).expand(16, video.shape[0], 11)
+
+
+class TupleOutput(torch.nn.Module):
+    def forward(self, video):
+        return video.mean((3, 4)), video.mean((1, 3, 4))
+
+
+class FlatOutput(torch.nn.Module):
+    def forward(self, video):
+        return video.mean((1, 3, 4)).flatten()
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (FixedPixels, "torchscript failed on input"),
+        (FrozenTime, "torchscript failed on input"),
+        (TupleOutput, "the module gives a tuple, expected one tensor"),
+        (FlatOutput, "the output has shape"),
+    ],
+)
+def test_a_file_that_cannot_be_run_fails_in_words(module, words, saved_checkpoint, tmp_path, capsys):
+    path = tmp_path / "theirs.torchscript"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls tracing deprecated, and traces sizes as constants
+        torch.jit.save(torch.jit.trace(module().eval(), torch.rand(1, 3, 16, 16, 16)), path)
+    code, out, err = run(capsys, path, "--data", read_card(saved_checkpoint).data, "--clips", 2)
+    assert (code, out) == (4, "")
+    assert words in err
+    assert "hint:" in err or "slrbench verify" in err
+    assert "bug" not in err

@@ -9,7 +9,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from exporters.artifact import read_manifest, sha256_file, write_manifest
+from exporters.artifact import describe_files, read_manifest, sha256_file, write_manifest
 from slrbench.cli.app import main
 from slrbench.models import ctc_head
 from slrbench.training.card import CARD_NAME, WEIGHTS_NAME, read_card
@@ -252,15 +252,116 @@ def test_a_frozen_time_axis_is_found(tmp_path, capsys):
     assert code == 1
     assert "✗ FAIL - Takes any batch and length" in out
     assert "froze an axis" in out
-    code, _, err = run(capsys, path, "--frames", "8")
-    assert code == 2
+    code, out, err = run(capsys, path, "--frames", "8")
+    assert code == 1
+    assert "✗ FAIL - Runs on a clip" in out
     assert "--size and --frames say" in err
 
 
 def test_a_fixed_frame_size_is_told_by_an_option(tmp_path, capsys):
     path = save_strangers_onnx(tmp_path / "sized.onnx", "LogSoftmax", size=48)
-    assert run(capsys, path)[0] == 2
+    assert run(capsys, path)[0] == 1
     assert run(capsys, path, "--size", "48")[0] == 0
+
+
+class Strangers(torch.nn.Module):
+    """Mean over pixels and log_softmax: 3 classes and stride 1, sound; its kin below are not."""
+
+    def forward(self, video):
+        return torch.log_softmax(video.mean((3, 4)).permute(2, 0, 1), dim=-1)
+
+
+class FrozenTime(Strangers):
+    def forward(self, video):
+        return super().forward(video).reshape(32, video.shape[0], 3)
+
+
+class FixedPixels(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.classifier = torch.nn.Linear(32 * 32, 4)
+
+    def forward(self, video):
+        return torch.log_softmax(self.classifier(video[:, 0].flatten(2)).transpose(0, 1), dim=-1)
+
+
+class TupleOutput(Strangers):
+    def forward(self, video):
+        outputs = super().forward(video)
+        return outputs, outputs.argmax(-1)
+
+
+class FlatOutput(Strangers):
+    def forward(self, video):
+        return super().forward(video).flatten()
+
+
+class MixedRows(Strangers):
+    def forward(self, video):
+        return super().forward(video - video.mean(0, keepdim=True))
+
+
+def save_traced(path, module):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls tracing deprecated, and traces sizes as constants
+        torch.jit.save(torch.jit.trace(module.eval(), torch.rand(2, 3, 32, 32, 32)), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "failed", "words"),
+    [
+        (FrozenTime, (), "Takes any batch and length", "torchscript failed on input (1, 3, 48, 64, 64): shape"),
+        (FrozenTime, ("--frames", "16"), "Runs on a clip", "T = 16, 64 x 64 pixels: torchscript failed on input"),
+        (FixedPixels, (), "Runs on a clip", "mat1 and mat2 shapes cannot be multiplied"),
+        (TupleOutput, (), "Runs on a clip", "the module gives a tuple, expected one tensor"),
+        (FlatOutput, (), "Output Shape Check", "(96,)"),
+        (MixedRows, (), "Rows of a batch do not influence each other", "max |difference| "),
+    ],
+)
+def test_what_is_wrong_with_a_trace_is_a_failed_check(module, arguments, failed, words, tmp_path, capsys):
+    code, out, err = run(capsys, save_traced(tmp_path / "theirs.torchscript", module()), *arguments)
+    assert code == 1, err
+    line = next(line for line in out.splitlines() if line.startswith(f"✗ FAIL - {failed} "))
+    assert words in line
+    assert "Traceback" not in out + err
+
+
+def test_the_sound_trace_passes(tmp_path, capsys):
+    assert run(capsys, save_traced(tmp_path / "theirs.torchscript", Strangers()))[0] == 0
+    fixed = save_traced(tmp_path / "sized.torchscript", FixedPixels())
+    assert run(capsys, fixed, "--size", "32")[0] == 0
+
+
+class ShortOnce(torch.nn.Module):
+    """11 classes and T' = ceil(T/4), but for T = 21, which no other check runs."""
+
+    def forward(self, video):
+        steps = (video.shape[2] + 3) // 4
+        if video.shape[2] == 21:
+            steps -= 1
+        brightness = video.mean(dim=(1, 3, 4))[:, ::4].t()[:steps]
+        return torch.log_softmax(brightness.unsqueeze(-1) * torch.arange(11.0), dim=-1)
+
+
+def test_an_artifact_with_a_wrong_output_length_is_found(artifacts, capsys):
+    path = artifacts / "model.torchscript"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls scripting deprecated
+        torch.jit.save(torch.jit.script(ShortOnce()), path)
+    manifest = read_manifest(artifacts)
+    entry = manifest.find("torchscript")
+    files, sha256, size_bytes = describe_files(artifacts, [path.name])
+    described = {"files": files, "sha256": sha256, "size_bytes": size_bytes}
+    entry = entry.model_copy(update={"artifact": entry.artifact.model_copy(update=described)})
+    write_manifest(artifacts, manifest.with_entry(entry))
+    _, out, _ = run(capsys, path)
+    failed = [line for line in out.splitlines() if line.startswith("✗ FAIL")]
+    assert [line.split(" - ")[1].split("   ")[0] for line in failed] == [
+        "T' = ceil(T/stride) for T = 1..64",
+        "Parity with the checkpoint",
+    ]
+    assert failed[0].endswith("T = 21 gives 5, not 6")
 
 
 def test_several_files_are_told_apart(tmp_path, capsys):
