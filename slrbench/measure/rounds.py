@@ -45,7 +45,7 @@ class MeasureSettings:
     @classmethod
     def quick(cls, *, seed: int = 0) -> "MeasureSettings":
         """Enough for a first table with p50 and p90: 3 rounds of at least 22 calls (66 samples), one process each."""
-        sampling = SamplingRule(min_calls=22, min_time_s=0.25, throughput_time_s=0.25, warmup_cap_s=2.0, max_time_s=3.0)
+        sampling = SamplingRule(min_calls=22, min_time_s=0.25, throughput_time_s=0.25, warmup_cap_s=2.0, max_time_s=5.0)
         return cls(rounds=3, processes=1, seed=seed, sampling=sampling)
 
     def starts_afresh(self, round_: int) -> bool:
