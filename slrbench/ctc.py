@@ -23,12 +23,20 @@ FINITE_CHECK = "No NaN or Inf"
 
 LOGITS_HINT = "outputs are logits: log_softmax is missing; checkpoints trained this way must be retrained"
 PROBABILITIES_HINT = "outputs are probabilities: take the logarithm (log_softmax instead of softmax)"
+ROUNDED_HINT = "log-probabilities are rounded (computed in half precision?): keep log_softmax in fp32"
 
 NEGATIVE_TOLERANCE = 1e-6
 """How far above zero a log-probability may be: the rounding of float32 where one class has everything."""
 
 NORMALISED_TOLERANCE = 1e-4
 """How far from zero the log-sum-exp over classes may be, nats: the fp32 gate of the parity check."""
+
+ROUNDED_LIMIT = 0.05
+"""Below this, nats, a log-sum-exp that is off is rounding and no missing log_softmax.
+
+bfloat16, the coarsest type in use, keeps 8 significant bits: each log-probability is off by at most 2**-8 of itself,
+and their log-sum-exp so by at most 2**-8 of the entropy, which is at most ln C: 0.028 nats for 1,300 classes.
+"""
 
 
 def output_length(frames: int, stride: int = 4) -> int:
@@ -93,7 +101,7 @@ def check_log_probs(log_probs: NDArray[Any], *, expected_shape: Sequence[int | N
     """The four checks of a network's output, in order: shape, sign, normalisation, finiteness.
 
     Each looks at all values, whatever the others found, and a hint names the fault where its marks are known: raw
-    logits, probabilities, a softmax over the wrong axis, clips and steps swapped.
+    logits, probabilities, a softmax over the wrong axis or in half precision, clips and steps swapped.
 
     Args:
         log_probs: the output, ``(T', B, C)`` where all is well.
@@ -165,4 +173,6 @@ def _name_fault(values: NDArray[np.float64]) -> str:
     for axis in range(values.ndim - 1):
         if values.shape[axis] > 1 and np.abs(log_sum_exp(values, axis=axis)).max() <= NORMALISED_TOLERANCE:
             return f"log_softmax was taken over axis {axis}: take it over the classes, the last axis"
+    if values.max() <= NEGATIVE_TOLERANCE and np.abs(log_sum_exp(values)).max() < ROUNDED_LIMIT:
+        return ROUNDED_HINT
     return LOGITS_HINT

@@ -151,6 +151,34 @@ def test_logits_that_happen_to_be_negative_are_named():
     assert "log_softmax is missing" in results[2].hint
 
 
+def rounded(values, bits):
+    """To a number of significant bits: 11 in float16, 8 in bfloat16."""
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(np.round(mantissa * 2**bits) / 2**bits, exponent)
+
+
+@pytest.mark.parametrize("bits", [11, 8])
+def test_half_precision_is_no_missing_log_softmax(bits):
+    values = rounded(log_softmax(random_logits()), bits)
+    if bits == 11:
+        np.testing.assert_array_equal(values, values.astype(np.float16))
+    results = checks(values)
+    assert failed(results) == ["Properly normalized"]
+    assert results[2].hint == ("log-probabilities are rounded (computed in half precision?): keep log_softmax in fp32")
+
+
+@pytest.mark.parametrize("shift", [0.06, -0.06])
+def test_what_is_further_off_than_rounding_is_logits(shift):
+    values = log_softmax(random_logits()) + shift
+    assert "log_softmax is missing" in checks(values)[2].hint
+
+
+def test_a_positive_value_is_no_rounding():
+    values = np.full((8, 2, 27), -200.0)
+    values[..., 0] = 0.01  # |logsumexp| is as small as that of bfloat16
+    assert "log_softmax is missing" in checks(values)[2].hint
+
+
 def test_probabilities_are_named():
     results = checks(np.exp(log_softmax(random_logits())))
     assert failed(results) == ["All values negative (log probs)", "Properly normalized"]
