@@ -45,18 +45,19 @@ class Candidate(Record):
     height: int = Field(ge=1)
     width: int = Field(ge=1)
     input_kind: Literal["float32", "uint8"] = "float32"
-    path: str = Field(description="the file that the runner opens; absolute, or from where the command ran")
+    path: str = Field(description="the file that the runner opens; in reports as seen from where the command ran")
     artifact_sha256: str
     size_bytes: int
     parameters: int | None = None
     macs: int | None = Field(default=None, description="multiply-accumulates of one call at this batch and frames")
     parity: ParityWord = "not run"
+    untrained: bool = Field(default=False, description="random weights, measured for speed only")
 
 
 class Environment(Record):
     """The machine and the versions under which something was measured."""
 
-    hostname: str
+    hostname: str = Field(default="", description="left empty, since reports are published")
     platform: str
     python: str
     cpu: str
@@ -114,6 +115,9 @@ class Accuracy(Record):
     model: str
     backend: str
     artifact_sha256: str
+    input_kind: Literal["float32", "uint8"] = "float32"
+    height: int | None = Field(default=None, description="of the frames that were evaluated; null: not known")
+    width: int | None = None
     split: str
     data: str = Field(description="corpus spec")
     data_fingerprint: str

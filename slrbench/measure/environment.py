@@ -25,7 +25,6 @@ def capture_environment() -> Environment:
 
     gpus = gpu_names()
     return Environment(
-        hostname=platform.node(),
         platform=platform.platform(),
         python=platform.python_version(),
         cpu=cpu_name(),

@@ -4,9 +4,9 @@ The rule, in full:
 
 1. Latency is ``end_to_end`` (host to host): that is what a user of the file waits for.
 2. A row is feasible where parity passed for that very file and its WER was measured. Random weights never are.
-3. Like is compared with like: one batch, one number of frames, one number of threads. The decision is made at the
-   smallest batch (1 is the live case), there at the frames and threads that most feasible rows share; rows at other
-   settings are in the tables and not in the decision.
+3. Like is compared with like: one batch, one number of frames, one frame size, one number of threads. The decision is
+   made at the smallest batch (1 is the live case), there at the frames, frame size and threads that most feasible rows
+   share; rows at other settings are in the tables and not in the decision.
 4. The front holds every row that no other row beats: at most as slow, as wrong and as large, and better in one of
    these.
 5. Recommended is the fastest row whose WER is within one percentage point (absolute) of the best; the smaller file
@@ -27,7 +27,7 @@ WER_TOLERANCE = 0.01
 
 DECISION_SCOPE: Scope = "end_to_end"
 
-_Setting = tuple[int, int, int]  # batch, frames, threads
+_Setting = tuple[int, int, int, int, int]  # batch, frames, height, width, threads
 
 
 def decide(rows: Sequence[SummaryRow]) -> Decision:
@@ -46,7 +46,7 @@ def decide(rows: Sequence[SummaryRow]) -> Decision:
     setting = _decision_setting(rows[i] for i in feasible)
     for i in feasible:
         if _setting(rows[i]) != setting:
-            rejected[i] = f"measured at {_setting_words(_setting(rows[i]))}; decided at {_setting_words(setting)}"
+            rejected[i] = _differing(_setting(rows[i]), setting)
     compared = [i for i in feasible if i not in rejected]
     front = pareto_front(rows, compared)
     chosen = _recommend(rows, compared)
@@ -91,22 +91,38 @@ def _infeasible(row: SummaryRow) -> str | None:
     if row.parity == "not run":
         return "parity was not run for this file"
     if row.wer is None:
-        return "the WER of this file was not measured"
+        return "the WER of this file was not measured with this input and frame size"
     return None
 
 
 def _setting(row: SummaryRow) -> _Setting:
-    return row.batch, row.frames, row.threads
+    return row.batch, row.frames, row.height, row.width, row.threads
 
 
 def _setting_words(setting: _Setting) -> str:
-    batch, frames, threads = setting
-    return f"batch {batch}, {frames} frames, {threads} thread{'s' if threads > 1 else ''}"
+    return ", ".join(_setting_parts(setting))
+
+
+def _setting_parts(setting: _Setting) -> list[str]:
+    batch, frames, height, width, threads = setting
+    frames_word, threads_word = ("s" if count > 1 else "" for count in (frames, threads))
+    return [
+        f"batch {batch}",
+        f"{frames} frame{frames_word}",
+        f"{height} x {width} pixels",
+        f"{threads} thread{threads_word}",
+    ]
+
+
+def _differing(measured: _Setting, decided: _Setting) -> str:
+    pairs = list(zip(_setting_parts(measured), _setting_parts(decided), strict=True))
+    found, wanted = (", ".join(pair[side] for pair in pairs if pair[0] != pair[1]) for side in (0, 1))
+    return f"measured at {found}; decided at {wanted}"
 
 
 def _decision_setting(rows: Iterable[SummaryRow]) -> _Setting:
     counts = Counter(_setting(row) for row in rows)
-    return min(counts, key=lambda s: (s[0], -counts[s], s[1], s[2]))
+    return min(counts, key=lambda s: (s[0], -counts[s], *s[1:]))
 
 
 def _within_tolerance(rows: Sequence[SummaryRow], indices: Sequence[int]) -> list[int]:

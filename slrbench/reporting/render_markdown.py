@@ -130,7 +130,7 @@ def _environment(report: Report) -> str:
         f"CPU: {e.cpu}, {e.cpu_logical_cores} logical cores{physical}",
         f"Memory: {e.memory_bytes / 1e9:.1f} GB",
         f"GPU: {', '.join(e.gpus) if e.gpus else 'none visible'}",
-        f"System: {e.platform}, Python {e.python}, host {e.hostname}",
+        f"System: {e.platform}, Python {e.python}",
         f"Versions: {', '.join(f'{name} {version}' for name, version in e.versions.items())}",
         f"Captured: {e.created_at}{', ' if load else ''}{load}",
         *_settings(report.measuring.get("settings")),

@@ -28,7 +28,7 @@ MIN_SAMPLES = {0.90: 64, 0.95: 130, 0.99: 662}
 """Percentile (a share) to the fewest samples from which it is given."""
 
 UNTRAINED = "untrained"
-"""Stands for the WER of a network with random weights; such a model's name begins with it."""
+"""Stands for the WER of a network with random weights."""
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
@@ -77,23 +77,32 @@ def throughput_clips_per_s(measurement: Measurement) -> float | None:
 def summarise(measurements: Iterable[Measurement], accuracies: Iterable[Accuracy]) -> tuple[SummaryRow, ...]:
     """One row per measurement and scope that has samples, in the order of the measurements.
 
-    A row's WER is that of its very file on its backend: on ``test`` where that was evaluated, else on the first split.
+    A row's WER is that of its very file, on its backend, with its kind of input and its frame size: on ``test`` where
+    that was evaluated, else on the first split.
     """
-    by_file: dict[tuple[str, str], Accuracy] = {}
+    known: dict[_Evaluated, Accuracy] = {}
     for found in accuracies:
-        key = (found.artifact_sha256, found.backend)
-        if key not in by_file or (found.split == "test" and by_file[key].split != "test"):
-            by_file[key] = found
+        key = _evaluated(found)
+        if key not in known or (found.split == "test" and known[key].split != "test"):
+            known[key] = found
     rows = []
     for measurement in measurements:
         candidate = measurement.candidate
-        accuracy = by_file.get((candidate.artifact_sha256, candidate.backend))
+        accuracy = known.get(_evaluated(candidate))
         scopes: tuple[tuple[Scope, tuple[float, ...]], ...] = (
             ("compute", measurement.compute_s),
             ("end_to_end", measurement.end_to_end_s),
         )
         rows += [_row(measurement, scope, samples, accuracy) for scope, samples in scopes if samples]
     return tuple(rows)
+
+
+_Evaluated = tuple[str, str, str, int | None, int | None]
+
+
+def _evaluated(what: Accuracy | Candidate) -> _Evaluated:
+    """What must be the same for a WER to be a row's."""
+    return what.artifact_sha256, what.backend, what.input_kind, what.height, what.width
 
 
 def _row(measurement: Measurement, scope: Scope, samples: tuple[float, ...], accuracy: Accuracy | None) -> SummaryRow:
@@ -124,6 +133,6 @@ _KEY_FIELDS = set(Candidate.model_fields) & set(SummaryRow.model_fields)
 
 
 def _wer(candidate: Candidate, accuracy: Accuracy | None) -> tuple[float | str | None, str | None]:
-    if candidate.model.startswith(UNTRAINED):
+    if candidate.untrained:
         return UNTRAINED, None
     return (None, None) if accuracy is None else (accuracy.wer, accuracy.split)

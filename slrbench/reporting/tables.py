@@ -119,8 +119,8 @@ def results_table(report: Report, lines: Sequence[Line]) -> str:
 
 def _wer_basis(report: Report) -> str:
     """On what the rows' WER rests."""
-    shown = {(row.artifact_sha256, row.backend, row.wer_split) for row in report.summary}
-    used = [a for a in report.accuracies if (a.artifact_sha256, a.backend, a.split) in shown]
+    shown = {(row.artifact_sha256, row.backend, row.input_kind, row.wer_split) for row in report.summary}
+    used = [a for a in report.accuracies if (a.artifact_sha256, a.backend, a.input_kind, a.split) in shown]
     sizes = sorted({(a.clips, a.counts.reference_words) for a in used})
     splits = sorted({a.split for a in used})
     if not used:

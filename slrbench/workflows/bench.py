@@ -138,10 +138,12 @@ class _Draft:
     notes: list[str] = field(default_factory=list)
 
     def add_accuracy(self, candidate: Candidate, infer: Infer, corpora: Corpora) -> None:
-        """Measure the WER of the candidate's file, unless it is known; nothing where there are no clips for it."""
-        key = (candidate.artifact_sha256, candidate.backend)
+        """Measure the WER of the candidate's file, unless it is known; nothing where there are no clips of its size."""
+        key = (candidate.artifact_sha256, candidate.backend, candidate.input_kind)
         found = corpora.of(candidate.model)
-        if found is None or any((a.artifact_sha256, a.backend) == key for a in self.accuracies):
+        if found is None or found[1].frame_size != (candidate.height, candidate.width):
+            return
+        if any((a.artifact_sha256, a.backend, a.input_kind) == key for a in self.accuracies):
             return
         try:
             self.accuracies.append(accuracy_of(candidate, *found, infer, limit=self.options.wer_clips))

@@ -199,6 +199,7 @@ def _plan_file(
             "width": width, "input_kind": input_kind, "path": str(file.path),
             "artifact_sha256": file.sha256, "size_bytes": file.size_bytes, "parameters": model.parameters,
             "macs": _macs(model.spec, batch, frames, height, width), "parity": file.parity,
+            "untrained": model.card is None,
         }  # fmt: skip
         plan.candidates.append(Candidate(**values))
 

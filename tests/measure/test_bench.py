@@ -334,6 +334,19 @@ def test_uint8_files_get_raw_frames(model: Path) -> None:
     assert len({row.wer for row in report.summary}) == 1
 
 
+def test_the_wer_is_of_the_frame_size_and_the_input_that_were_evaluated(exported: Path) -> None:
+    axes = Axes(backends=("torch",), frames=(8,), sizes=(24, 32), input_kinds=("float32", "uint8"))
+    report = bench(replace(options(exported), axes=axes, wer_clips=3))
+    rows = [row for row in report.summary if row.scope == "end_to_end"]
+    assert [(row.height, row.input_kind, row.wer is None) for row in rows] == [
+        (24, "float32", True), (32, "float32", False), (24, "uint8", True), (32, "uint8", False),
+    ]  # fmt: skip
+    assert [(a.height, a.width, a.input_kind) for a in report.accuracies] == [(32, 32, "float32"), (32, 32, "uint8")]
+    assert report.decision is not None
+    assert report.decision.recommended is not None
+    assert report.summary[report.decision.recommended].height == 32
+
+
 def test_reports_of_one_day_do_not_overwrite_each_other(tmp_path: Path) -> None:
     first = report_folder(tmp_path, "laptop")
     first.mkdir()

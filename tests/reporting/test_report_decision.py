@@ -109,8 +109,19 @@ def test_other_batches_frames_and_threads_are_not_compared(make_row: Make) -> No
     ]
     decision = decide(rows)
     assert (decision.recommended, decision.pareto) == (0, (0,))
-    assert _reason(rows, 3) == "measured at batch 8, 32 frames, 2 threads; decided at batch 1, 32 frames, 2 threads"
-    assert "measured at batch 1, 32 frames, 4 threads" in _reason(rows, 4)
+    assert _reason(rows, 3) == "measured at batch 8; decided at batch 1"
+    assert _reason(rows, 4) == "measured at 4 threads; decided at 2 threads"
+
+
+def test_other_frame_sizes_are_not_compared(make_row: Make) -> None:
+    rows = [
+        make_row(height=48, width=48, p50_s=0.02),
+        make_row(height=48, width=48, p50_s=0.03),
+        make_row(height=24, width=24, p50_s=0.001),
+    ]
+    decision = decide(rows)
+    assert (decision.recommended, decision.pareto) == (0, (0,))
+    assert _reason(rows, 2) == "measured at 24 x 24 pixels; decided at 48 x 48 pixels"
 
 
 def test_compute_rows_do_not_enter(make_row: Make) -> None:

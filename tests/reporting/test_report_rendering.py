@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 
+from slrbench.measure.environment import capture_environment
 from slrbench.records import Candidate, ParityWord, Report, Scope, SummaryRow
 from slrbench.reporting.decision import decide
 from slrbench.reporting.display import MISSING, megabytes, milliseconds, number, percent
@@ -109,6 +110,12 @@ def test_what_was_asked_for_and_not_given_is_said(golden_report: Report) -> None
 def test_skipped_candidates_keep_their_reason(golden_report: Report) -> None:
     text = render_markdown(golden_report)
     assert all(skipped.reason in text for skipped in golden_report.skipped)
+
+
+def test_the_host_is_not_named(golden_report: Report) -> None:
+    environment = golden_report.environment.model_copy(update={"hostname": "janes-laptop"})
+    assert "janes-laptop" not in render_markdown(golden_report.model_copy(update={"environment": environment}))
+    assert capture_environment().hostname == ""
 
 
 def test_text_cannot_break_a_table() -> None:

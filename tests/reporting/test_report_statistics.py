@@ -128,7 +128,8 @@ def test_throughput_is_calls_times_batch_by_the_time_of_the_pass(golden_report: 
 
 def _accuracy(measurement: Measurement, split: str, errors: int, **fields: Any) -> Accuracy:
     counts = ErrorCounts(substitutions=errors, deletions=0, insertions=0, reference_words=100)
-    known = {"artifact_sha256": measurement.candidate.artifact_sha256, "backend": measurement.candidate.backend}
+    names = ("artifact_sha256", "backend", "input_kind", "height", "width")
+    known = measurement.candidate.model_dump(include=set(names))
     return Accuracy(
         **{**known, **fields},
         model=measurement.candidate.model,
@@ -142,14 +143,23 @@ def _accuracy(measurement: Measurement, split: str, errors: int, **fields: Any) 
     )
 
 
-def test_the_wer_of_another_file_or_backend_is_not_taken(golden_report: Report) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"artifact_sha256": "f" * 64},
+        {"backend": "openvino"},
+        {"input_kind": "uint8"},
+        {"height": 24},
+        {"width": 24},
+        {"height": None, "width": None},
+    ],
+    ids=str,
+)
+def test_the_wer_of_something_else_is_not_taken(golden_report: Report, other: dict[str, Any]) -> None:
     measurement = golden_report.measurements[0]
-    others = [
-        _accuracy(measurement, "test", 3, artifact_sha256="f" * 64),
-        _accuracy(measurement, "test", 3, backend="openvino"),
-    ]
-    row = summarise([measurement], others)[0]
+    row = summarise([measurement], [_accuracy(measurement, "test", 3, **other)])[0]
     assert (row.wer, row.wer_split) == (None, None)
+    assert summarise([measurement], [_accuracy(measurement, "test", 3)])[0].wer == 0.03
 
 
 def test_the_wer_is_that_of_test_where_there_are_several_splits(golden_report: Report) -> None:
@@ -162,6 +172,13 @@ def test_the_wer_is_that_of_test_where_there_are_several_splits(golden_report: R
 
 
 def test_random_weights_have_no_wer(golden_report: Report) -> None:
-    measurement = next(m for m in golden_report.measurements if m.candidate.model.startswith("untrained"))
+    measurement = next(m for m in golden_report.measurements if m.candidate.untrained)
     row = summarise([measurement], [_accuracy(measurement, "test", 3)])[0]
     assert (row.wer, row.wer_split) == ("untrained", None)
+
+
+def test_a_trained_network_may_be_called_untrained(golden_report: Report) -> None:
+    measurement = golden_report.measurements[0]
+    candidate = measurement.candidate.model_copy(update={"model": "untrained-x"})
+    measurement = _changed(measurement, candidate=candidate)
+    assert summarise([measurement], [_accuracy(measurement, "test", 3)])[0].wer == 0.03
