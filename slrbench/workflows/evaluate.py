@@ -18,6 +18,7 @@ from slrbench.data.corpus import Corpus, Vocabulary
 from slrbench.errors import BadInputError
 from slrbench.evaluation import EvaluationResult, evaluate
 from slrbench.records import Accuracy
+from slrbench.runners.availability import require
 from slrbench.runners.inputs import artifact_sha256
 from slrbench.runners.open import open_runner
 from slrbench.training.card import CheckpointCard, read_card
@@ -44,6 +45,7 @@ class _Target:
     sha256: str
     input_kind: InputKind
     card: CheckpointCard | None
+    notes: tuple[str, ...] = ()
 
 
 def evaluate_path(
@@ -71,10 +73,13 @@ def evaluate_path(
         progress: told what is done, clips done, and clips in all.
 
     Raises:
-        BadInputError: a file, the split or the corpus cannot be used, or they do not belong together.
+        BadInputError: ``backend`` is not a known word; a file, the split or the corpus cannot be used, or they do not
+            belong together.
         UnavailableError: the runtime is not available here.
-        RunFailedError: the outputs are no log-probabilities.
+        RunFailedError: the file does not run on the clips, or the outputs are no log-probabilities.
     """
+    if backend is not None:
+        require(backend)
     target = _find(path, backend)
     if data is None and target.card is None:
         raise BadInputError(f"{path} has no card that names its corpus", hint="--data fingerspelling:... names one")
@@ -116,7 +121,7 @@ def evaluate_path(
         wer=found.wer,
         sequences_wrong=found.sequences_wrong,
     )
-    return Evaluation(accuracy=accuracy, result=found, notes=notes)
+    return Evaluation(accuracy=accuracy, result=found, notes=(*target.notes, *notes))
 
 
 def _find(path: Path, backend: str | None) -> _Target:
@@ -134,6 +139,7 @@ def _find(path: Path, backend: str | None) -> _Target:
             sha256=artifact.sha256,
             input_kind=artifact.input_kind,
             card=card,
+            notes=_parity_notes(entry),
         )
     if backend not in (None, kind):
         raise BadInputError(f"{path} is a file of backend {kind}, not of {backend}", hint=f"--backend {kind}")
@@ -146,6 +152,17 @@ def _find(path: Path, backend: str | None) -> _Target:
         sha256=found.artifact.sha256,
         input_kind=found.artifact.input_kind,
         card=card_beside,
+        notes=_parity_notes(found),
+    )
+
+
+def _parity_notes(entry: ManifestEntry) -> tuple[str, ...]:
+    if entry.parity_word == "passed":
+        return ()
+    what = "failed" if entry.parity_word == "failed" else "was not run"
+    return (
+        f"the parity check of {entry.artifact.path} {what}: this word error rate need not be the checkpoint's, and the "
+        "file stays out of benchmarks; export the model again",
     )
 
 

@@ -7,6 +7,7 @@ import warnings
 import pytest
 import torch
 
+from exporters.artifact import read_manifest, write_manifest
 from slrbench.cli.app import main
 from slrbench.training.card import read_card
 from slrbench.training.checkpoint import update_card
@@ -86,6 +87,36 @@ def test_what_does_not_fit_is_bad_input(arguments, words, exported, capsys):
     code, out, err = run(capsys, exported, *arguments)
     assert (code, out) == (2, "")
     assert words in err
+
+
+@pytest.mark.parametrize(
+    ("backend", "expected", "words"),
+    [
+        ("foo", 2, "unknown backend 'foo', expected one of torch, torchscript, onnx, openvino, trt"),
+        ("trt", 3, "backend 'trt' cannot run here: "),
+    ],
+)
+@pytest.mark.parametrize("name", ["", "model.onnx"])
+def test_an_unknown_backend_is_told_from_one_that_is_not_here(name, backend, expected, words, exported, capsys):
+    code, out, err = run(capsys, exported / name, "--backend", backend)
+    assert (code, out) == (expected, "")
+    assert words in err
+
+
+@pytest.mark.parametrize(("passed", "words"), [(False, "failed"), (None, "was not run"), (True, None)])
+def test_a_file_whose_parity_failed_is_evaluated_with_a_warning(passed, words, exported, tmp_path, capsys):
+    folder = shutil.copytree(exported, tmp_path / "tiny")
+    manifest = read_manifest(folder)
+    entry = manifest.find("onnx")
+    parity = None if passed is None else entry.parity.model_copy(update={"passed": passed})
+    write_manifest(folder, manifest.with_entry(entry.model_copy(update={"parity": parity})))
+    for arguments in ((folder / "model.onnx",), (folder, "--backend", "onnx")):
+        code, out, err = run(capsys, *arguments, "--clips", 1, "--json")
+        assert code == 0
+        notes = [note for note in json.loads(out)["notes"] if "parity" in note]
+        assert len(notes) == (words is not None)
+        if words is not None:
+            assert f"warning: the parity check of model.onnx {words}" in err
 
 
 def test_a_file_of_another_backend_is_bad_input(exported, capsys):
