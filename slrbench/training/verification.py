@@ -25,7 +25,7 @@ from slrbench.records import CheckResult
 from slrbench.training.card import OutputProbe, probe_video
 from slrbench.training.loop import ctc_loss, evaluation_mode
 
-BLANK_CHECK = "Blank index is 0"
+BLANK_CHECK = "One class for the blank, one per gloss"
 RELOAD_CHECK = "Reload gives the same outputs"
 TRAINED_CHECK = "Outputs are those of the trained network"
 GRADIENT_CHECK = "Gradients reach every parameter"

@@ -27,7 +27,7 @@ NAMES = [
     "All values negative (log probs)",
     "Properly normalized",
     "No NaN or Inf",
-    "Blank index is 0",
+    "One class for the blank, one per gloss",
     "Reload gives the same outputs",
     "Outputs are those of the trained network",
     "Gradients reach every parameter",
