@@ -87,8 +87,10 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path, kinetics: State) 
     (tmp_path / "truncated.pt").write_bytes((tmp_path / "whole.pt").read_bytes()[:5000])
     (tmp_path / "text.pt").write_text("hello")
     (tmp_path / "empty.pt").touch()
+    (tmp_path / "stop.pt").write_bytes(b".")  # takes the result from an empty stack
+    (tmp_path / "cut.pt").write_bytes(b"\x80\x02}q\x00X")  # ends within the length of a string
     torch.save({"a": Unwanted()}, tmp_path / "code.pt")
-    for name in ("truncated.pt", "text.pt", "empty.pt", "code.pt"):
+    for name in ("truncated.pt", "text.pt", "empty.pt", "stop.pt", "cut.pt", "code.pt"):
         with pytest.raises(BadInputError, match=rf"{name} cannot be read as PyTorch weights"):
             build_model(TEACHER, init=tmp_path / name)
     with pytest.raises(BadInputError, match="there is no file"):
