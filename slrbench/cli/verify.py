@@ -43,19 +43,22 @@ def command(
     (a missing log_softmax) and probabilities are named as what they are.
     """
     from slrbench.errors import NegativeVerdictError
-    from slrbench.workflows.verify import verify_path
+    from slrbench.workflows.verify import kind_of, verify_path
 
-    verdicts = []
-    with console.Progress() as progress:
-        for path in paths:
-            verdicts.append(
-                verify_path(find_model(path), size=size, frames=frames, input_kind=input, progress=progress)
-            )
+    found = [find_model(path) for path in paths]
+    for path in found:
+        kind_of(path)  # a missing file is said before the others are worked on
+    verdicts: list[FileVerdict] = []
+    try:
+        with console.Progress() as progress:
+            for path in found:
+                verdicts.append(verify_path(path, size=size, frames=frames, input_kind=input, progress=progress))
+    finally:  # what was found stays said where a later file is damaged
+        if not json:
+            for verdict in verdicts:
+                console.result("\n".join(lines_of(verdict, with_path=len(found) > 1)))
     if json:
         console.print_json({"passed": all(verdict.passed for verdict in verdicts), "files": verdicts})
-    else:
-        for verdict in verdicts:
-            console.result("\n".join(lines_of(verdict, with_path=len(verdicts) > 1)))
     failed = [verdict for verdict in verdicts if not verdict.passed]
     if failed:
         raise NegativeVerdictError(_summary(failed), hint=_hints(failed))

@@ -36,7 +36,7 @@ def test_a_sound_checkpoint_passes_line_by_line(saved_checkpoint, capsys):
         "✓ PASS - All values negative (log probs) ",
         "✓ PASS - Properly normalized ",
         "✓ PASS - No NaN or Inf ",
-        "✓ PASS - Blank index is 0 ",
+        "✓ PASS - One class for the blank, one per gloss ",
         "✓ PASS - Reload gives the same outputs ",
         "✓ PASS - Gradients reach every parameter ",
         "✓ PASS - CTC loss is finite ",
@@ -362,6 +362,24 @@ def test_an_artifact_with_a_wrong_output_length_is_found(artifacts, capsys):
         "Parity with the checkpoint",
     ]
     assert failed[0].endswith("T = 21 gives 5, not 6")
+
+
+def test_no_file_is_verified_where_another_is_missing(tmp_path, capsys):
+    good = save_strangers_onnx(tmp_path / "good.onnx", "LogSoftmax")
+    code, out, err = run(capsys, good, tmp_path / "missing.onnx")
+    assert (code, out) == (2, "")
+    assert "there is no file" in err
+    assert f"verifying {good}" not in err
+
+
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_what_was_found_is_printed_though_a_later_file_is_damaged(option, tmp_path, capsys):
+    good = save_strangers_onnx(tmp_path / "good.onnx", "LogSoftmax")
+    (tmp_path / "bad.onnx").write_bytes(b"nonsense")
+    code, out, err = run(capsys, good, tmp_path / "bad.onnx", *option)
+    assert code == 2
+    assert "bad.onnx is not an ONNX file" in err
+    assert (f"{good} (onnx)" in out and "ALL CHECKS PASSED" in out) if not option else out == ""
 
 
 def test_several_files_are_told_apart(tmp_path, capsys):
