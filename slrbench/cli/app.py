@@ -45,6 +45,7 @@ _BAD_INPUT_ERRNO = {
     errno.ENOENT: "no such file or folder",
     errno.EISDIR: "a folder stands where a file is expected",
     errno.ENOTDIR: "a file stands where a folder is expected",
+    errno.EEXIST: "something of that name stands in the way",
     errno.ENAMETOOLONG: "the name is too long",
 }
 
@@ -133,6 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ``arguments`` are those after the program's name, the process's own where None.
     """
     console.prepare_streams()
+    # Read when torch is loaded. Threads that spin while they wait slow each other down many times on shared cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()

@@ -178,6 +178,7 @@ class Progress:
             self._task = bar.add_task(text, total=total, completed=done or 0)
         else:
             bar.update(self._task, total=total, completed=done)
+        bar.refresh()
 
     def _print_line(self, text: str, done: int | None, total: int | None) -> None:
         tenth = 10 * done // total if done is not None and total else -1
@@ -199,4 +200,5 @@ def _rich_progress() -> "rich.progress.Progress":
         rich.progress.TimeElapsedColumn(),
         rich.progress.TimeRemainingColumn(),
         console=Console(stderr=True),
+        auto_refresh=False,  # a thread that draws ten times a second would draw into timed regions
     )
