@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exporters import comparison
 from slrbench.records import CheckResult
 
 BLANK = 0
@@ -66,14 +67,7 @@ def greedy_decode(log_probs: NDArray[Any], lengths: Sequence[int] | None = None)
     valid = [steps] * batch if lengths is None else [int(length) for length in lengths]
     if len(valid) != batch or any(not 0 <= length <= steps for length in valid):
         raise ValueError(f"lengths {valid} do not fit {batch} clips of {steps} output steps")
-    best = log_probs.argmax(axis=-1)  # (T', B)
-    return [_collapse(best[:length, clip]) for clip, length in enumerate(valid)]
-
-
-def _collapse(path: NDArray[np.intp]) -> tuple[int, ...]:
-    starts = np.ones(len(path), dtype=bool)
-    starts[1:] = path[1:] != path[:-1]
-    return tuple(int(label) for label in path[starts] if label != BLANK)
+    return [comparison.greedy_decode(log_probs[:n, clip]) if n else () for clip, n in enumerate(valid)]
 
 
 def required_steps(labels: Sequence[int]) -> int:
@@ -88,13 +82,7 @@ def is_feasible(labels: Sequence[int], frames: int, stride: int = 4) -> bool:
 
 def log_sum_exp(values: NDArray[Any], axis: int = -1) -> NDArray[np.float64]:
     """``log(sum(exp(values)))`` over one axis in float64, without overflow; NaN where a value is NaN."""
-    wide = np.asarray(values, dtype=np.float64)
-    peak = wide.max(axis=axis, keepdims=True)
-    shift = np.where(np.isfinite(peak), peak, 0.0)
-    with np.errstate(divide="ignore", over="ignore"):  # all -inf gives -inf, +inf gives +inf: both are answers
-        summed = np.log(np.exp(wide - shift).sum(axis=axis, keepdims=True)) + shift
-    result: NDArray[np.float64] = np.squeeze(summed, axis=axis)
-    return result
+    return comparison.logsumexp(np.moveaxis(np.asarray(values, dtype=np.float64), axis, -1))
 
 
 def check_log_probs(log_probs: NDArray[Any], *, expected_shape: Sequence[int | None]) -> tuple[CheckResult, ...]:

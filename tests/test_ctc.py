@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from exporters import comparison
 from slrbench import ctc
 from slrbench.models import spec
 from slrbench.records import CheckResult
@@ -57,6 +58,10 @@ def test_greedy_decode_refuses_lengths_that_do_not_fit(lengths):
         ctc.greedy_decode(np.zeros((6, 2, 3)), lengths)
 
 
+def test_greedy_decode_of_no_valid_step_is_empty():
+    assert ctc.greedy_decode(one_hot([[1, 2], [2, 1]], 3), [0, 2]) == [(), (2, 1)]
+
+
 def test_greedy_decode_refuses_another_rank():
     with pytest.raises(ValueError, match=r"\(T', B, C\)"):
         ctc.greedy_decode(np.zeros((6, 3)))
@@ -95,7 +100,7 @@ def test_feasible_just_where_a_path_exists():
 
 
 def test_the_blank_is_the_same_everywhere():
-    assert ctc.BLANK == spec.BLANK
+    assert ctc.BLANK == spec.BLANK == comparison.BLANK
 
 
 @given(arrays(np.float64, (5, 4), elements=st.floats(-1e3, 1e3)))
