@@ -22,6 +22,7 @@ def command(
     data: options.Data = None,
     alpha: Annotated[float | None, typer.Option("--alpha", help="Weight of the teacher against CTC, 0..1.")] = None,
     temperature: Annotated[float | None, typer.Option("--temperature", help="Softening of both outputs.")] = None,
+    imagenet: options.Imagenet = False,
     steps: options.Steps = None,
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = None,
@@ -45,6 +46,7 @@ def command(
     models: options.Models = options.MODELS,
     states: options.States = options.STATES,
     resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
     """Distil a student from a verified teacher: both see the same clips, and the student follows both CTC and teacher.
@@ -77,7 +79,15 @@ def command(
             f"there is no teacher {name!r}: neither {name} nor {models / name} exists",
             hint=f"python -m slrbench train teacher --preset {preset}",
         )
-    job = options.training_job(config, models=models, states=states, resume=resume, overfit=overfit)
+    job = options.training_job(
+        config,
+        models=models,
+        states=states,
+        resume=resume,
+        overwrite=overwrite,
+        overfit=overfit,
+        imagenet=imagenet,
+    )
     if ablate_kd:
         _ablate(job, path, ablate_kd, reports, json=json)
         return
@@ -91,16 +101,14 @@ def command(
 def _ablate(job: "TrainingJob", teacher: Path, seeds: int, reports: Path, *, json: bool) -> None:
     from slrbench.workflows.ablation import ablate_distillation, finding, write_ablation_report
     from slrbench.workflows.bench import report_folder
+    from slrbench.workflows.folders import check_writable
 
+    folder = report_folder(reports, "distillation")
+    check_writable(folder)
+    command = "python -m slrbench " + shlex.join(sys.argv[1:])
     with console.Progress() as progress:
         rows = ablate_distillation(job, teacher=teacher, seeds=range(seeds), progress=progress, say=progress.line)
-    path = write_ablation_report(
-        rows,
-        job,
-        teacher=teacher,
-        folder=report_folder(reports, "distillation"),
-        command="python -m slrbench " + shlex.join(sys.argv[1:]),
-    )
+    path = write_ablation_report(rows, job, teacher=teacher, folder=folder, command=command)
     if json:
         console.print_json({"report": path, "rows": [row.as_dict() for row in rows], "finding": finding(rows)})
     else:

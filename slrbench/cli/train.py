@@ -1,6 +1,5 @@
 """``slrbench train``: train a teacher or a student with CTC into a verified checkpoint."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,10 +12,8 @@ def command(
     role: Annotated[str, typer.Argument(metavar="teacher|student", help="Which network.")],
     preset: options.Preset = "demo",
     data: options.Data = None,
-    init: Annotated[
-        Path | None, typer.Option("--init", metavar="FILE.pt", help="Kinetics weights of the public PyTorch I3D.")
-    ] = None,
-    imagenet: Annotated[bool, typer.Option("--imagenet", help="Start the student from ImageNet weights.")] = False,
+    init: options.Init = None,
+    imagenet: options.Imagenet = False,
     steps: options.Steps = None,
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = None,
@@ -28,6 +25,7 @@ def command(
     models: options.Models = options.MODELS,
     states: options.States = options.STATES,
     resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
     """Train one network with CTC: over-fitting test, training, WER on every split, controls, checks, checkpoint.
@@ -38,8 +36,6 @@ def command(
 
     if role not in ("teacher", "student"):
         raise BadInputError(f"unknown network {role!r}", hint="python -m slrbench train teacher, or student")
-    if init is not None and not init.is_file():
-        raise BadInputError(f"--init {init} is not a file", hint="the weights of the public PyTorch I3D, a .pt file")
     if (init is not None and role != "teacher") or (imagenet and role != "student"):
         raise BadInputError(
             "--init is for the teacher (Kinetics), --imagenet for the student", hint="leave out the one that is not"
@@ -54,12 +50,18 @@ def command(
         batch_size=batch_size,
     )
     config = options.read_config(preset, overrides, set)
-    job = options.training_job(config, models=models, states=states, resume=resume, overfit=overfit, init=init)
-    from dataclasses import replace
-
+    job = options.training_job(
+        config,
+        models=models,
+        states=states,
+        resume=resume,
+        overwrite=overwrite,
+        overfit=overfit,
+        init=init,
+        imagenet=imagenet,
+    )
     from slrbench.workflows.training import train_checkpoint
 
-    job = replace(job, imagenet=imagenet)
     with console.Progress() as progress:
         card = train_checkpoint(
             "teacher" if role == "teacher" else "student", job, progress=progress, say=progress.line

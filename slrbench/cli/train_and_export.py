@@ -14,6 +14,8 @@ from slrbench.cli import training_options as options
 def command(
     preset: options.Preset = "demo",
     data: options.Data = None,
+    init: options.Init = None,
+    imagenet: options.Imagenet = False,
     steps: options.Steps = None,
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = None,
@@ -35,6 +37,7 @@ def command(
     name: Annotated[str | None, typer.Option("--name", help="Name of the report; the preset's by default.")] = None,
     states: options.States = options.STATES,
     resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
     """Train a teacher, distil a student, export both, prove parity, measure, and say which file to ship.
@@ -57,10 +60,18 @@ def command(
     )
     config = options.read_config(preset, overrides, set)
     sizes = [text.strip() for text in batch.split(",")]
-    if not all(text.isdigit() and int(text) for text in sizes):
+    if not all(text.isdecimal() and int(text) for text in sizes):
         raise BadInputError(f"--batch {batch!r} is not a list of sizes", hint="--batch 1,8")
-    console.info("loading torch")
-    job = options.training_job(config, models=models, states=states, resume=resume, overfit=overfit)
+    job = options.training_job(
+        config,
+        models=models,
+        states=states,
+        resume=resume,
+        overwrite=overwrite,
+        overfit=overfit,
+        init=init,
+        imagenet=imagenet,
+    )
     import torch
 
     from slrbench.reporting.render_markdown import headline

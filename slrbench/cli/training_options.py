@@ -39,6 +39,13 @@ Resume = Annotated[
 Overfit = Annotated[
     bool, typer.Option("--overfit/--no-overfit", help="Whether the network must pass the over-fitting test first.")
 ]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a verified checkpoint that was trained with another configuration.")
+]
+Init = Annotated[
+    Path | None, typer.Option("--init", metavar="FILE.pt", help="For the teacher: weights of the public PyTorch I3D.")
+]
+Imagenet = Annotated[bool, typer.Option("--imagenet", help="For the student: start from ImageNet weights.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 MODELS = Path("trained_models")
@@ -80,13 +87,37 @@ def read_config(preset: str, overrides: Overrides, settings: list[str] | None) -
 
 
 def training_job(
-    config: "RunConfig", *, models: Path, states: Path, resume: bool, overfit: bool, init: Path | None = None
+    config: "RunConfig",
+    *,
+    models: Path,
+    states: Path,
+    resume: bool,
+    overwrite: bool,
+    overfit: bool,
+    init: Path | None = None,
+    imagenet: bool = False,
 ) -> "TrainingJob":
-    """What the workflows train. Loads torch."""
+    """What the workflows train. Loads torch.
+
+    Raises:
+        BadInputError: ``init`` is not a file.
+    """
+    from slrbench.errors import BadInputError
+
+    if init is not None and not init.is_file():
+        raise BadInputError(f"--init {init} is not a file", hint="the weights of the public PyTorch I3D, a .pt file")
+    console.info("loading torch")
     from slrbench.workflows.training import TrainingJob
 
     return TrainingJob(
-        config=config, models_folder=models, states_folder=states, resume=resume, overfit=overfit, init=init
+        config=config,
+        models_folder=models,
+        states_folder=states,
+        resume=resume,
+        overwrite=overwrite,
+        overfit=overfit,
+        init=init,
+        imagenet=imagenet,
     )
 
 

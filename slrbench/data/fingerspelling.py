@@ -292,7 +292,7 @@ def _spread(values: list[int]) -> list[int]:
 
 
 def _letters(text: str) -> tuple[str, ...]:
-    if text.isdigit():
+    if text.isdecimal():
         count = int(text)
         if not 2 <= count <= len(_BASIC):
             raise BadInputError(f"letters={text} is not in 2..{len(_BASIC)}", hint="or name them: letters=ABCDE")

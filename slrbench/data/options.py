@@ -34,6 +34,6 @@ def positive_int(options: dict[str, str], name: str, default: int, *, low: int, 
     text = options.get(name)
     if text is None:
         return default
-    if not text.lstrip("-").isdigit() or not low <= int(text) <= high:
+    if not text.isdecimal() or not low <= int(text) <= high:
         raise BadInputError(f"{name}={text!r} is not an integer in {low}..{high}", hint=f"for example {name}={default}")
     return int(text)

@@ -29,7 +29,7 @@ def write_preview(corpus: Corpus, path: Path, *, split: str = "test", clips: int
     """Write a contact sheet (.png, .jpg) or a video (.gif, .mp4) of a split's first clips.
 
     Raises:
-        BadInputError: another suffix, or an unknown split.
+        BadInputError: another suffix, an unknown split, or one without clips.
         OSError: the file cannot be written.
     """
     suffix = path.suffix.lower()
@@ -39,6 +39,8 @@ def write_preview(corpus: Corpus, path: Path, *, split: str = "test", clips: int
         )
     source = corpus.split(split)
     chosen = [source[i] for i in range(min(clips, len(source)))]
+    if not chosen:
+        raise BadInputError(f"split {split!r} of {corpus.spec} has no clips to show", hint="--split test")
     with atomic_path(path) as temporary:
         if suffix in PICTURES:
             Image.fromarray(contact_sheet(chosen)).save(temporary)

@@ -32,8 +32,8 @@ def _all_words() -> tuple[str, ...]:
 def split_words(letters: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Words that the letters can spell, as disjoint lists ``train``, ``dev`` and ``test``.
 
-    The order of a word's SHA-256 decides, so a word keeps its side whatever the platform; the lists of two
-    alphabets differ only in which words can be spelled and in where the shares end.
+    The order of the words' SHA-256 decides, whatever the platform. Where the shares end depends on how many words the
+    letters spell: a test word of one set of letters may be a training word of another.
     """
     available = set(letters)
     words = [word for word in _all_words() if set(word) <= available]

@@ -7,6 +7,7 @@ same weights as one that was not.
 Shapes: B clips, T frames, T' output steps, C classes with blank 0.
 """
 
+import io
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -32,7 +34,7 @@ from slrbench.models.spec import BLANK
 from slrbench.records import ErrorCounts
 from slrbench.training.batches import BatchStream
 from slrbench.training.config import DistillationConfig, OptimisationConfig
-from slrbench.training.distillation import distillation_loss
+from slrbench.training.distillation import distillation_loss, valid_steps
 
 _STATE_VERSION = 1
 _REFRESH_BATCHES = 12  # training batches over which the statistics of batch normalisation are taken anew
@@ -64,6 +66,8 @@ class TrainingResult:
     clips_dropped: int
     steps_skipped: int
     history: list[dict[str, float]] = field(default_factory=list)
+    starts: list[dict[str, Any]] = field(default_factory=list)
+    """Where the run began and was resumed: the step, and what the caller says of the code and the machine."""
 
 
 def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -156,8 +160,11 @@ class Trainer:
         mixed_precision: str = "no",
         device: Literal["auto", "cpu", "cuda"] = "cpu",
         state_path: Path | None = None,
+        identity: str = "",
     ) -> None:
         """Prepare model and optimiser.
+
+        ``identity`` is what else determines the weights, the caller's to know: a state of another one is refused.
 
         Raises:
             BadInputError: teacher and student have different output strides or classes, or fp16 on a CPU.
@@ -172,15 +179,20 @@ class Trainer:
                     hint="train the teacher with temporal_stride=4 on the same corpus",
                 )
             teacher.eval().requires_grad_(False)
+        # The state is one per process; without this a second network could not be trained at another precision.
+        AcceleratorState._reset_state(reset_partial_state=True)
         self.accelerator = Accelerator(mixed_precision=mixed_precision, cpu=device == "cpu")
         self.device = self.accelerator.device
         self.corpus, self.config, self.seed = corpus, config, seed
         self.distillation = distillation or DistillationConfig()
         self.state_path = state_path
+        self.identity = identity
         optimiser = torch.optim.AdamW(
             _parameter_groups(model, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98)
         )
         self.model, self.optimiser = self.accelerator.prepare(model, optimiser)
+        # Steps enter autocast themselves. Wrapped, evaluation and the saved outputs would be half precision, too.
+        self.model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         self.teacher = teacher.to(self.device) if teacher is not None else None
         self.stream = BatchStream(
             corpus,
@@ -193,12 +205,15 @@ class Trainer:
         self.step = 0
         self.result = TrainingResult(seconds=0.0, steps=0, clips_dropped=0, steps_skipped=0)
         self._skipped_in_a_row = 0
+        self._dropped_in_a_row = 0
 
     def run(self, on_step: Callable[[StepReport], None] | None = None, *, until: int | None = None) -> TrainingResult:
         """Train to the last step (or ``until``), refresh batch normalisation, leave the model in evaluation mode.
 
         Raises:
+            BadInputError: CTC could align no clip of a whole epoch.
             RunFailedError: the loss was not finite for many steps in a row.
+            OSError: the state could not be saved.
         """
         last = self.config.steps if until is None else min(until, self.config.steps)
         if self.step == 0:
@@ -238,7 +253,9 @@ class Trainer:
         drawn = self.stream[self.step]
         self.result.clips_dropped += drawn.dropped
         if drawn.batch is None:
+            self._give_up_after_an_epoch()
             return None
+        self._dropped_in_a_row = 0
         rate = learning_rate_at(self.step, self.config)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -261,7 +278,8 @@ class Trainer:
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.optimiser.step()
-        blanks = (output.log_probs.detach().argmax(dim=-1) == BLANK).float().mean()
+        valid = valid_steps(output.lengths, len(output.log_probs), self.device)
+        blanks = (output.log_probs.detach().argmax(dim=-1) == BLANK)[valid].float().mean()
         return {
             "loss": float(loss.detach()),
             "ctc": float(ctc.detach()),
@@ -269,6 +287,15 @@ class Trainer:
             "learning_rate": rate,
             "blank_share": float(blanks),
         }
+
+    def _give_up_after_an_epoch(self) -> None:
+        self._dropped_in_a_row += 1
+        if self._dropped_in_a_row >= self.stream.steps_per_epoch:
+            raise BadInputError(
+                f"CTC can align no clip of a whole epoch ({self.result.clips_dropped} were dropped): every clip is too "
+                f"short for its label at stride {self.model.stride}",
+                hint="python -m slrbench data SPEC counts the clips that cannot be aligned",
+            )
 
     def _teach(self, video: Tensor, lengths: Tensor) -> Tensor | None:
         if self.teacher is None:
@@ -287,10 +314,10 @@ class Trainer:
             )
 
     def refresh(self) -> None:
-        """Take the statistics of batch normalisation anew over training clips of the current difficulty."""
+        """Take the statistics of batch normalisation anew over training clips of every length."""
 
         def batches() -> Iterator[Batch]:
-            # Negative seeds cannot collide with training: another stream, at full difficulty once it is reached.
+            # Another seed than training's: these clips were not trained on.
             stream = BatchStream(
                 self.corpus,
                 batch_size=self.config.batch_size,
@@ -327,8 +354,11 @@ class Trainer:
             "random": torch.get_rng_state(),
             "result": vars(self.result),
         }
+        # torch.save into a file names a full disk in words of its own; bytes fail as an OSError.
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
         with atomic_path(self.state_path) as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(buffer.getbuffer())
 
     def load_state(self) -> bool:
         """Continue from ``state_path``; False where there is none.
@@ -363,6 +393,8 @@ class Trainer:
             self.distillation.model_dump_json() if self.teacher is not None else "",
             self.corpus.fingerprint(),
             str(self.seed),
+            self.accelerator.mixed_precision,
+            self.identity,
         )
         return "|".join(parts)
 

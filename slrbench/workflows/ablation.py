@@ -1,12 +1,14 @@
 """What distillation is worth: the same student, steps and clips with and without the teacher, over several seeds."""
 
+import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
+from exporters.artifact import write_text_atomically
 from slrbench.data import open_corpus
 from slrbench.evaluation import evaluate
 from slrbench.measure.environment import capture_environment
@@ -14,7 +16,9 @@ from slrbench.models.registry import build_model
 from slrbench.records import Report
 from slrbench.reporting.store import write_report
 from slrbench.training.loop import Trainer, infer_with
-from slrbench.workflows.training import Progress, Say, TrainingJob, load_teacher, set_threads
+from slrbench.workflows.provenance import initial_weights, training_identity
+from slrbench.workflows.scoring import Progress
+from slrbench.workflows.training import Say, TrainingJob, load_teacher, set_threads
 
 # Two-sided 95 % quantiles of Student's t for 1 .. 10 degrees of freedom (any table of the distribution).
 _T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
@@ -47,22 +51,31 @@ def ablate_distillation(
 ) -> list[AblationRow]:
     """Train the student twice for every seed; a seed determines its initial weights and its clips, in both runs.
 
+    Rows are written to the states folder as they are known; with ``job.resume`` they are not trained again.
+
     Raises:
         BadInputError: the teacher's checkpoint cannot be used.
         NegativeVerdictError: the teacher is not verified, or not good enough.
         RunFailedError: a training failed.
+        OSError: the states folder cannot be written.
     """
     set_threads(job.config)
     corpus = open_corpus(job.config.data)
-    teacher_model, _ = load_teacher(teacher, job.config, corpus)
+    teacher_model, card = load_teacher(teacher, job.config, corpus)
     spec = job.config.student.spec("student", corpus.vocabulary.num_classes)
-    rows = []
+    start = initial_weights(None, imagenet=job.imagenet)
+    identity = training_identity("student", job.config, corpus, start=start, teacher=card)
+    path = job.states_folder / f"ablation-{job.config.preset}.json"
+    known = {"identity": identity, "spec": spec.model_dump()}
+    rows = _read_rows(path, known) if job.resume else []
     for seed in seeds:
+        if any(row.seed == seed for row in rows):
+            continue
         wer: dict[tuple[str, bool], float] = {}
         for distil in (False, True):
             torch.manual_seed(seed)
             trainer = Trainer(
-                build_model(spec),
+                build_model(spec, imagenet=job.imagenet),
                 corpus,
                 job.config.train_student,
                 seed=seed,
@@ -86,8 +99,19 @@ def ablate_distillation(
                 test_with=wer["test", True],
             )
         )
+        write_text_atomically(path, json.dumps({**known, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
     say(finding(rows))
     return rows
+
+
+def _read_rows(path: Path, known: Mapping[str, object]) -> list[AblationRow]:
+    """Rows of an interrupted ablation of the same configuration; none where there are none."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        same = {key: document[key] for key in known} == json.loads(json.dumps(known))
+        return [AblationRow(**row) for row in document["rows"]] if same else []
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return []  # not there, or not a file of ours: the rows are trained again
 
 
 def finding(rows: Sequence[AblationRow]) -> str:

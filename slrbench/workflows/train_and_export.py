@@ -12,7 +12,9 @@ from slrbench.workflows.ablation import AblationRow, ablate_distillation, ablati
 from slrbench.workflows.bench import BenchOptions, bench, report_folder
 from slrbench.workflows.bench_candidates import Axes
 from slrbench.workflows.export import FORMATS, export_model
-from slrbench.workflows.training import Progress, Say, TrainingJob, train_checkpoint
+from slrbench.workflows.folders import check_writable
+from slrbench.workflows.scoring import Progress
+from slrbench.workflows.training import Say, TrainingJob, train_checkpoint
 
 _ROLES: tuple[Role, ...] = ("teacher", "student")
 
@@ -52,6 +54,8 @@ def train_and_export(options: TrainAndExportOptions, *, progress: Progress, say:
         SlrbenchError: a stage before the exports failed; as ``train_checkpoint`` says.
     """
     job = options.job
+    folder = report_folder(options.reports_folder, options.name)
+    check_writable(folder)
     teacher = train_checkpoint("teacher", job, progress=progress, say=say)
     train_checkpoint("student", job, teacher=job.folder("teacher"), progress=progress, say=say)
     rows = _ablate(options, progress, say)
@@ -67,7 +71,6 @@ def train_and_export(options: TrainAndExportOptions, *, progress: Progress, say:
             exported.raise_for_failures()
         except SlrbenchError as error:
             errors.append(error)
-    folder = report_folder(options.reports_folder, options.name)
     report = bench(
         BenchOptions(
             models=tuple(str(job.folder(role)) for role in _ROLES),

@@ -1,35 +1,32 @@
 """Train one network into a verified checkpoint: over-fitting test, training or distillation, WER, controls, checks."""
 
-import importlib.metadata
-import platform
-import subprocess
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from slrbench.data import open_corpus
-from slrbench.data.corpus import Clip, Corpus, Split
-from slrbench.errors import BadInputError, NegativeVerdictError
-from slrbench.evaluation import evaluate
+from slrbench.data.corpus import Corpus
+from slrbench.errors import BadInputError, NegativeVerdictError, SlrbenchError
 from slrbench.models.cost import count_parameters
 from slrbench.models.ctc_head import Recogniser
 from slrbench.models.registry import build_model
-from slrbench.records import ErrorCounts
+from slrbench.models.spec import ModelSpec
 from slrbench.training.card import CARD_NAME, WEIGHTS_NAME, CheckpointCard, read_card
 from slrbench.training.checkpoint import load_checkpoint, save_checkpoint, update_card
 from slrbench.training.config import Role, RunConfig
-from slrbench.training.loop import StepReport, Trainer, TrainingResult, infer_with
-from slrbench.training.overfit import OverfitSettings, choose_clips, run_overfit
+from slrbench.training.loop import StepReport, Trainer
+from slrbench.training.overfit import choose_clips, run_overfit
+from slrbench.training.overfit_records import OverfitSettings
 from slrbench.training.verification import verify_model
+from slrbench.workflows.folders import check_writable
+from slrbench.workflows.provenance import initial_weights, start_of, training_identity, versions
+from slrbench.workflows.scoring import Progress, control_runs, measure_wer
 
-Progress = Callable[[str, int, int], None]
 Say = Callable[[str], None]
-
-_PACKAGES = ("torch", "torchvision", "numpy", "spoken-to-signed", "opencv-python-headless", "accelerate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +37,12 @@ class TrainingJob:
     models_folder: Path
     states_folder: Path
     resume: bool = False
+    overwrite: bool = False
+    """Whether a verified checkpoint of another configuration may be replaced."""
     init: Path | None = None
+    """Weights of the public PyTorch I3D for the teacher."""
     imagenet: bool = False
+    """Whether the student starts from ImageNet weights."""
     overfit: bool = True
     """Whether the network must first pass the over-fitting test."""
 
@@ -52,6 +53,31 @@ class TrainingJob:
     def folder(self, role: Role) -> Path:
         """Where the checkpoint goes."""
         return self.models_folder / self.model_id(role)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """One network that is about to be trained, and everything that its card says of how."""
+
+    role: Role
+    job: TrainingJob
+    corpus: Corpus
+    spec: ModelSpec
+    identity: dict[str, Any]
+    teacher: Recogniser | None
+    teacher_card: CheckpointCard | None
+
+    @property
+    def model_id(self) -> str:
+        return self.job.model_id(self.role)
+
+    @property
+    def folder(self) -> Path:
+        return self.job.folder(self.role)
+
+    @property
+    def state_path(self) -> Path:
+        return self.job.states_folder / f"{self.model_id}.state"
 
 
 def set_threads(config: RunConfig) -> None:
@@ -66,205 +92,150 @@ def train_checkpoint(
     """Train the network of ``role`` and save its checkpoint; with ``teacher``, distil.
 
     With ``job.resume``, a checkpoint of the same configuration is taken as it is, and a training that was interrupted
-    continues.
+    continues. Everything that can be wrong with the input is found before anything is trained.
 
     Raises:
-        BadInputError: the teacher's checkpoint, an initialisation or a state cannot be used.
+        BadInputError: the teacher's checkpoint, an initialisation or a state cannot be used, or the folder holds a
+            verified checkpoint of another configuration.
         NegativeVerdictError: the over-fitting test failed, the teacher is not good enough, or a check failed; a
             checkpoint with a failed check is saved all the same, and says so.
+        UnavailableError: the device is not there.
         RunFailedError: training failed.
         OSError: a folder cannot be written, or the disk is full.
     """
     set_threads(job.config)
-    corpus = open_corpus(job.config.data)
-    folder = job.folder(role)
-    teacher_model, teacher_card = load_teacher(teacher, job.config, corpus) if teacher is not None else (None, None)
-    identity = _identity(role, job, corpus, teacher_card)
-    if job.resume and (found := _finished(folder, identity)) is not None:
+    plan = _plan(role, job, teacher)
+    if (found := _finished(plan)) is not None:
         say(f"{found.model_id}: already trained with this configuration, taken as it is")
         return found
-    _check_writable(folder)
-    overfit = _overfit(role, job, corpus, progress, say) if job.overfit else None
+    check_writable(plan.folder)
+    check_writable(job.states_folder)
+    trainer = _trainer(plan)
+    resumed = job.resume and trainer.load_state()
+    overfit = _overfit(plan, progress, say) if job.overfit else None
+    if resumed:
+        say(f"{plan.model_id}: continuing after step {trainer.step}")
+    trainer.result.starts.append(start_of(trainer.step, str(trainer.device)))
+    trainer.run(_reporter(plan.model_id, progress, say))
+    return _finish(plan, trainer, overfit, progress, say)
 
-    torch.manual_seed(job.config.seed)
-    spec = job.config.network(role).spec(role, corpus.vocabulary.num_classes)
-    model = build_model(spec, init=job.init, imagenet=job.imagenet)
-    trainer = Trainer(
-        model,
-        corpus,
-        job.config.optimisation(role),
-        seed=job.config.seed,
-        teacher=teacher_model,
-        distillation=job.config.distillation,
-        mixed_precision=job.config.mixed_precision,
-        device=job.config.device,
-        state_path=job.states_folder / f"{job.model_id(role)}.state",
+
+def _plan(role: Role, job: TrainingJob, teacher: Path | None) -> _Plan:
+    corpus = open_corpus(job.config.data)
+    model, card = load_teacher(teacher, job.config, corpus) if teacher is not None else (None, None)
+    start = initial_weights(job.init if role == "teacher" else None, imagenet=job.imagenet and role == "student")
+    return _Plan(
+        role=role,
+        job=job,
+        corpus=corpus,
+        spec=job.config.network(role).spec(role, corpus.vocabulary.num_classes),
+        identity=training_identity(role, job.config, corpus, start=start, teacher=card),
+        teacher=model,
+        teacher_card=card,
     )
-    if job.resume and trainer.load_state():
-        say(f"{job.model_id(role)}: continuing after step {trainer.step}")
-    result = trainer.run(_reporter(job.model_id(role), progress, say))
-    return _finish(role, job, trainer, result, corpus, identity, overfit, teacher_card, progress, say)
+
+
+def _trainer(plan: _Plan) -> Trainer:
+    job, config = plan.job, plan.job.config
+    torch.manual_seed(config.seed)
+    return Trainer(
+        build_model(
+            plan.spec,
+            init=job.init if plan.role == "teacher" else None,
+            imagenet=job.imagenet and plan.role == "student",
+        ),
+        plan.corpus,
+        config.optimisation(plan.role),
+        seed=config.seed,
+        teacher=plan.teacher,
+        distillation=config.distillation,
+        mixed_precision=config.mixed_precision,
+        device=config.device,
+        state_path=plan.state_path,
+        identity=json.dumps(plan.identity, sort_keys=True),
+    )
 
 
 def _finish(
-    role: Role,
-    job: TrainingJob,
-    trainer: Trainer,
-    result: TrainingResult,
-    corpus: Corpus,
-    identity: dict[str, Any],
-    overfit: dict[str, Any] | None,
-    teacher_card: CheckpointCard | None,
-    progress: Progress,
-    say: Say,
+    plan: _Plan, trainer: Trainer, overfit: dict[str, Any] | None, progress: Progress, say: Say
 ) -> CheckpointCard:
-    """Measure, verify and save."""
-    model = trainer.model
-    model_id, folder = job.model_id(role), job.folder(role)
-    wer = measure_wer(model, corpus, lambda text, done, total: progress(f"{model_id}: {text}", done, total))
-    progress(f"{model_id}: control runs", 0, 2)
-    controls = control_runs(model, corpus)
-    card = CheckpointCard(
-        model_id=model_id,
-        spec=model.spec,
-        glosses=corpus.vocabulary.glosses,
-        data=corpus.spec,
-        data_fingerprint=corpus.fingerprint(),
-        frames_per_second=corpus.frames_per_second,
-        frame_size=corpus.frame_size,
-        parameters=count_parameters(model),
-        trained_with={
-            **identity,
-            "steps": result.steps,
-            "clips": result.steps * job.config.optimisation(role).batch_size,
-            "seconds": round(result.seconds, 1),
-            "clips_that_ctc_cannot_align": result.clips_dropped,
-            "steps_skipped": result.steps_skipped,
-            "distilled_from": teacher_card.model_id if teacher_card else None,
-            "device": str(trainer.device),
-            "threads": torch.get_num_threads(),
-            "machine": platform.machine(),
-            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
-            "git_revision": _git_revision(),
-            "dev_wer_while_training": [[int(entry["step"]), round(entry["dev_wer"], 4)] for entry in result.history],
-        },
-        wer=wer,
-        controls=controls,
-        overfit=overfit,
+    """Measure, save, verify, and only then let go of the state."""
+    model, result, corpus = trainer.model, trainer.result, plan.corpus
+    wer = measure_wer(model, corpus, lambda text, done, total: progress(f"{plan.model_id}: {text}", done, total))
+    progress(f"{plan.model_id}: control runs", 0, 2)
+    save_checkpoint(
+        plan.folder,
+        model,
+        CheckpointCard(
+            model_id=plan.model_id,
+            spec=plan.spec,
+            glosses=corpus.vocabulary.glosses,
+            data=corpus.spec,
+            data_fingerprint=corpus.fingerprint(),
+            frames_per_second=corpus.frames_per_second,
+            frame_size=corpus.frame_size,
+            parameters=count_parameters(model),
+            trained_with={
+                **plan.identity,
+                "steps": result.steps,
+                "clips": result.steps * plan.job.config.optimisation(plan.role).batch_size,
+                "seconds": round(result.seconds, 1),
+                "clips_that_ctc_cannot_align": result.clips_dropped,
+                "steps_skipped": result.steps_skipped,
+                "distilled_from": plan.teacher_card.model_id if plan.teacher_card else None,
+                "starts": result.starts,
+                "versions": versions(),
+                "dev_wer_while_training": [[int(e["step"]), round(e["dev_wer"], 4)] for e in result.history],
+            },
+            wer=wer,
+            controls=control_runs(model, corpus),
+            overfit=overfit,
+        ),
     )
-    save_checkpoint(folder, model, card)
-    progress(f"{model_id}: checks", 0, 1)
-    model, card = load_checkpoint(folder)
+    progress(f"{plan.model_id}: checks", 0, 1)
+    card = read_card(plan.folder)
+    # The network that was trained, against the file that was written of it.
     checks = verify_model(
         model,
         glosses=card.glosses,
         frame_size=card.frame_size,
-        reload_from=folder / WEIGHTS_NAME,
+        reload_from=plan.folder / WEIGHTS_NAME,
         probe=card.probe,
     )
     card = card.model_copy(update={"verification": checks})
-    update_card(folder, card)
+    update_card(plan.folder, card)
     failed = [check for check in checks if not check.passed]
     if failed:
         raise NegativeVerdictError(
-            f"{model_id} failed {len(failed)} of {len(checks)} checks: {failed[0].name} ({failed[0].figure})",
-            hint=f"python -m slrbench verify {folder}",
+            f"{plan.model_id} failed {len(failed)} of {len(checks)} checks: {failed[0].name} ({failed[0].figure})",
+            hint=f"python -m slrbench verify {plan.folder}",
         )
-    if trainer.state_path is not None:
-        trainer.state_path.unlink(missing_ok=True)
+    plan.state_path.unlink(missing_ok=True)
     say(
-        f"{model_id}: WER dev {wer['dev'].wer:.1%}, test {wer['test'].wer:.1%}, "
+        f"{plan.model_id}: WER dev {wer['dev'].wer:.1%}, test {wer['test'].wer:.1%}, "
         f"{len(checks)} checks passed, {card.parameters:,} parameters"
     )
     return card
 
 
-def measure_wer(model: Recogniser, corpus: Corpus, progress: Progress) -> dict[str, ErrorCounts]:
-    """Word errors on every split but ``train``, greedy decoding."""
-    infer = infer_with(model.eval(), next(model.parameters()).device)
-    return {
-        name: evaluate(
-            infer,
-            corpus.split(name),
-            corpus.vocabulary,
-            batch=8,
-            progress=lambda done, total, name=name: progress(f"WER on {name}", done, total),  # type: ignore[misc]
-        ).counts
-        for name in corpus.split_names
-        if name != "train"
-    }
-
-
-@dataclass(frozen=True)
-class _Controlled:
-    """A split whose clips are spoilt on purpose."""
-
-    split: Split
-    spoil: Callable[[Clip, int], Clip]
-    clips: int
-
-    @property
-    def name(self) -> str:
-        return self.split.name
-
-    def __len__(self) -> int:
-        return min(self.clips, len(self.split))
-
-    def __getitem__(self, index: int) -> Clip:
-        return self.spoil(self.split[index], index)
-
-    def label_length(self, index: int) -> int:
-        return self.split.label_length(index)
-
-
-def _blank_video(clip: Clip, index: int) -> Clip:
-    return replace(clip, frames=np.full_like(clip.frames, 128))
-
-
-def _shuffled_frames(clip: Clip, index: int) -> Clip:
-    order = np.random.default_rng(index).permutation(len(clip.frames))
-    return replace(clip, frames=clip.frames[order])
-
-
-def control_runs(model: Recogniser, corpus: Corpus, *, clips: int = 100) -> dict[str, float]:
-    """WER on test clips without a picture and with their frames in random order.
-
-    A network that reads the video must fail on both; one that guesses likely words, or ignores order, does not.
-    """
-    infer = infer_with(model.eval(), next(model.parameters()).device)
-    controls = {"blank video": _blank_video, "shuffled frames": _shuffled_frames}
-    return {
-        name: evaluate(infer, _Controlled(corpus.split("test"), spoil, clips), corpus.vocabulary, batch=8).counts.wer
-        for name, spoil in controls.items()
-    }
-
-
-def _overfit(role: Role, job: TrainingJob, corpus: Corpus, progress: Progress, say: Say) -> dict[str, Any]:
-    """The over-fitting test: a network that cannot learn five clips by heart is not worth training."""
-    model_id = job.model_id(role)
-    wanted = job.config.overfit
-    settings = OverfitSettings(
-        samples=wanted.samples,
-        epochs=wanted.epochs,
-        learning_rate=wanted.learning_rate,
-        warmup_epochs=wanted.warmup_epochs,
-        dropout=wanted.dropout,
-        seed=job.config.seed,
-    )
-    spec = job.config.network(role).spec(role, corpus.vocabulary.num_classes)
-    clips = choose_clips(corpus.split("train"), settings, stride=spec.stride)
+def _overfit(plan: _Plan, progress: Progress, say: Say) -> dict[str, Any]:
+    """The over-fitting test: a network that cannot learn a few clips by heart is not worth training."""
+    config = plan.job.config
+    settings = OverfitSettings(seed=config.seed, **config.overfit.model_dump())
+    clips = choose_clips(plan.corpus.split("train"), settings, stride=plan.spec.stride)
     result = run_overfit(
-        spec, clips, settings, lambda p: progress(f"{model_id}: over-fitting test", p.stats.epoch, p.epochs)
+        plan.spec, clips, settings, lambda p: progress(f"{plan.model_id}: over-fitting test", p.stats.epoch, p.epochs)
     )
-    figures = result.figures()
     if not result.achieved:
         raise NegativeVerdictError(
-            f"{model_id} did not pass the over-fitting test: WER {result.final_counts.wer:.0%} on "
+            f"{plan.model_id} did not pass the over-fitting test: WER {result.final_counts.wer:.0%} on "
             f"{len(clips)} clips after {len(result.history)} epochs",
-            hint=f"python -m slrbench overfit {role} --option a    (shows what to try)",
+            hint=f"python -m slrbench overfit {plan.role} --option a    (shows what to try)",
         )
-    say(f"{model_id}: over-fitting test passed, 0% WER at epoch {result.first_zero_epoch} ({result.seconds:.0f} s)")
-    return figures
+    say(
+        f"{plan.model_id}: over-fitting test passed, 0% WER at epoch {result.first_zero_epoch} ({result.seconds:.0f} s)"
+    )
+    return result.figures()
 
 
 def _reporter(model_id: str, progress: Progress, say: Say) -> Callable[[StepReport], None]:
@@ -314,46 +285,24 @@ def load_teacher(path: Path, config: RunConfig, corpus: Corpus) -> tuple[Recogni
     return model, card
 
 
-def _identity(role: Role, job: TrainingJob, corpus: Corpus, teacher: CheckpointCard | None) -> dict[str, Any]:
-    """What determines the weights, for the card and to know a finished training again."""
-    config = job.config
-    return {
-        "preset": config.preset,
-        "seed": config.seed,
-        "optimisation": config.optimisation(role).model_dump(),
-        "mixed_precision": config.mixed_precision,
-        "data_fingerprint": corpus.fingerprint(),
-        "init": str(job.init) if job.init else ("imagenet" if job.imagenet else None),
-        "distillation": config.distillation.model_dump() if teacher else None,
-        "teacher_sha256": teacher.weights_sha256 if teacher else None,
-    }
-
-
-def _finished(folder: Path, identity: dict[str, Any]) -> CheckpointCard | None:
-    if not (folder / CARD_NAME).exists():
-        return None
-    card = read_card(folder)
-    same = all(card.trained_with.get(key) == value for key, value in identity.items())
-    return card if same and card.checks_passed else None
-
-
-def _check_writable(folder: Path) -> None:
-    """Fail before training rather than after it.
+def _finished(plan: _Plan) -> CheckpointCard | None:
+    """The checkpoint in the folder, where ``--resume`` may take it as it is.
 
     Raises:
-        OSError: the folder cannot be written.
+        BadInputError: it is a verified checkpoint of another configuration, which training would replace.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / ".writable"
-    probe.touch()
-    probe.unlink()
-
-
-def _git_revision() -> str | None:
+    if not (plan.folder / CARD_NAME).exists():
+        return None
     try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        card = read_card(plan.folder)
+    except SlrbenchError:
+        return None  # what cannot be read is not lost by training anew
+    same = card.spec == plan.spec and all(card.trained_with.get(key) == value for key, value in plan.identity.items())
+    if same:
+        return card if plan.job.resume and card.checks_passed else None
+    if card.checks_passed and not plan.job.overwrite:
+        raise BadInputError(
+            f"{plan.folder} holds a verified checkpoint that was trained with another configuration",
+            hint="--overwrite replaces it; --models FOLDER leaves it where it is",
         )
-    except FileNotFoundError:
-        return None  # git is not installed
-    return done.stdout.strip() or None
+    return None

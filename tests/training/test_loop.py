@@ -69,6 +69,12 @@ class TestResume:
         with pytest.raises(BadInputError, match="belongs to another run"):
             other.load_state()
 
+    def test_a_state_of_another_identity_is_refused(self, tmp_path: Path):
+        path = tmp_path / "run.state"
+        _trainer(state_path=path, identity="teacher a").run(until=2)
+        with pytest.raises(BadInputError, match="belongs to another run"):
+            _trainer(state_path=path, identity="teacher b").load_state()
+
     def test_a_damaged_state_is_refused(self, tmp_path: Path):
         path = tmp_path / "run.state"
         _trainer(state_path=path).run(until=2)
@@ -175,14 +181,16 @@ def test_bf16_trains_on_the_cpu_with_losses_in_fp32():
 class _TooShort:
     """The corpus with every second training clip cut to four frames, which CTC cannot align to its letters."""
 
-    def __init__(self, corpus):
+    def __init__(self, corpus, all_of_them=False):
         self._corpus = corpus
+        self._all_of_them = all_of_them
 
     def __getattr__(self, name):
         return getattr(self._corpus, name)
 
     def training_epoch(self, epoch, *, seed, difficulty=1.0):
         split = self._corpus.training_epoch(epoch, seed=seed, difficulty=difficulty)
+        all_of_them = self._all_of_them
 
         class Cut:
             name = "train"
@@ -192,6 +200,8 @@ class _TooShort:
 
             def __getitem__(self, index) -> Clip:
                 clip = split[index]
+                if all_of_them:
+                    return replace(clip, frames=clip.frames[:1], labels=(1, 2), glosses=("A", "B"))
                 return clip if index % 2 else replace(clip, frames=clip.frames[:4])
 
             def label_length(self, index):
@@ -215,6 +225,10 @@ class TestBatches:
         assert result.steps == FAST.steps
         whole = BatchStream(CORPUS, batch_size=4, seed=0, stride=4)
         assert all(whole[step].dropped == 0 for step in range(8))
+
+    def test_a_corpus_that_cannot_be_aligned_at_all_is_refused(self):
+        with pytest.raises(BadInputError, match="can align no clip of a whole epoch"):
+            _trainer(corpus=_TooShort(CORPUS, all_of_them=True), config=FAST.model_copy(update={"steps": 50})).run()
 
     def test_the_curriculum_rises_to_every_length(self):
         stream = BatchStream(CORPUS, batch_size=4, seed=0, stride=4, curriculum_steps=80, first_difficulty=0.2)

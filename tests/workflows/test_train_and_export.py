@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from time import sleep
 
 import pytest
 from safetensors.numpy import load_file
@@ -91,17 +90,69 @@ def test_resuming_a_finished_run_trains_nothing_again(run, monkeypatch, capsys):
     assert (folder / "trained_models" / "teacher-smoke" / "checkpoint.safetensors").stat().st_mtime_ns == before
 
 
+def test_resuming_with_another_network_does_not_take_the_finished_one(run, tmp_path, monkeypatch, capsys):
+    folder, _ = run
+    shutil.copytree(folder / "trained_models", tmp_path / "trained_models")
+    monkeypatch.chdir(tmp_path)
+    before = (tmp_path / "trained_models" / "teacher-smoke" / "checkpoint.safetensors").read_bytes()
+    for change in ("teacher.lstm_hidden=8", "train_teacher.learning_rate=1e-3", "seed=1", "mixed_precision=bf16"):
+        for resume in ([], ["--resume"]):
+            assert main(["train", "teacher", *SMOKE, "--no-overfit", "--set", change, *resume]) == 2, change
+            err = capsys.readouterr().err
+            assert "holds a verified checkpoint that was trained with another configuration" in err
+            assert "--overwrite" in err
+    assert (tmp_path / "trained_models" / "teacher-smoke" / "checkpoint.safetensors").read_bytes() == before
+    assert main(["train", "teacher", *SMOKE, "--no-overfit", "--set", "teacher.lstm_hidden=8", "--overwrite"]) == 0
+    assert read_card(tmp_path / "trained_models" / "teacher-smoke").spec.lstm_hidden == 8
+
+
+def test_bf16_training_ends_in_a_checkpoint_whose_checks_pass(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "student", *SMOKE, "--no-overfit", "--set", "mixed_precision=bf16"]) == 0
+    assert read_card(tmp_path / "trained_models" / "student-smoke").checks_passed is True
+
+
+def test_a_corpus_without_held_out_signers_trains_all_the_same(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    data = "fingerspelling:language=tsm,letters=ABCELT,size=32,clips=64"  # two-handed: nobody shares its shapes
+    assert main(["train", "student", *SMOKE, "--no-overfit", "--data", data]) == 0
+    assert set(read_card(tmp_path / "trained_models" / "student-smoke").wer) == {"dev", "test"}
+    assert main(["data", data, "--split", "test-signers", "--preview", "x.png"]) == 2
+    assert "has no clips to show" in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_in_words_and_keeps_what_was_there(tmp_path, monkeypatch, capsys):
+    import errno
+
+    import exporters.artifact
+
+    def no_space(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(exporters.artifact.os, "fsync", no_space)  # where the kernel reports a full disk
+    assert main(["train", "student", *SMOKE, "--no-overfit"]) == 4
+    err = capsys.readouterr().err
+    assert "no space left on the device" in err
+    assert "Traceback" not in err
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
 def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path):
     steps = ("--steps", "12", "--no-overfit", "--set", "train_teacher.save_every=1")
     command = [sys.executable, "-m", "slrbench", "train", "teacher", *SMOKE, *steps]
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     state = tmp_path / "runs" / "teacher-smoke.state"
-    process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    while not state.exists():  # the moment of the kill is whatever it is: any moment must do
-        assert process.poll() is None, "training ended before it saved a state"
-        sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "teacher-smoke: training" in line:
+            break
+    process.send_signal(signal.SIGKILL)  # wherever it is by now: any moment must do
+    process.communicate()
+    assert state.exists()
     assert not (tmp_path / "trained_models" / "teacher-smoke" / "checkpoint.json").exists()
     resumed = subprocess.run([*command, "--resume"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert resumed.returncode == 0, resumed.stderr
@@ -158,10 +209,15 @@ class TestDistil:
         (["train", "teacher", "--preset", "huge"], 2, "unknown preset 'huge'"),
         (["train", "teacher", "--set", "teacher.width=wide"], 2, "teacher.width='wide' does not fit"),
         (["train", "teacher", "--data", "phoenix"], 2, "unknown corpus 'phoenix'"),
-        (["train", "student", "--init", "x.pt"], 2, "--init x.pt is not a file"),
+        (["train", "teacher", "--init", "x.pt"], 2, "--init x.pt is not a file"),
+        (["train", "student", "--init", "x.pt"], 2, "--init is for the teacher"),
         (["distill", "nobody"], 2, "there is no teacher 'nobody'"),
         (["train-and-export", "--batch", "one"], 2, "--batch 'one' is not a list of sizes"),
+        (["train", "teacher", "--set", "device=cuda"], 3, "torch sees no GPU"),
+        (["train-and-export", "--name", "a/b"], 2, "'a/b' is not a name for a report"),
         (["data", "fingerspelling:size=3"], 2, "size='3' is not an integer"),
+        (["data", "fingerspelling:size=--5"], 2, "size='--5' is not an integer"),
+        (["data", "fingerspelling:letters=²"], 2, "letters='²' is neither"),
         (["data", "fingerspelling:size=24", "--preview", "x.bmp"], 2, "cannot write a preview as 'x.bmp'"),
     ],
 )
