@@ -10,19 +10,15 @@ Shapes: B clips, T frames, T' output steps, C classes with blank 0.
 import io
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from exporters.artifact import atomic_path
 from slrbench.data.batching import Batch
@@ -35,6 +31,7 @@ from slrbench.records import ErrorCounts
 from slrbench.training.batches import BatchStream
 from slrbench.training.config import DistillationConfig, OptimisationConfig
 from slrbench.training.distillation import distillation_loss, valid_steps
+from slrbench.training.network import ctc_loss, evaluation_mode, infer_with, refresh_batch_norm, to_device
 
 _STATE_VERSION = 1
 _REFRESH_BATCHES = 12  # training batches over which the statistics of batch normalisation are taken anew
@@ -70,79 +67,12 @@ class TrainingResult:
     """Where the run began and was resumed: the step, and what the caller says of the code and the machine."""
 
 
-def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Normalised video (B, 3, T, H, W), lengths, labels and label lengths; only the video leaves the CPU."""
-    frames = torch.from_numpy(batch.video).to(device)
-    video = frames.permute(0, 4, 1, 2, 3).float().div_(127.5).sub_(1.0)
-    return video, torch.from_numpy(batch.lengths), torch.from_numpy(batch.labels), torch.from_numpy(batch.label_lengths)
-
-
-def ctc_loss(log_probs: Tensor, lengths: Tensor, labels: Tensor, label_lengths: Tensor) -> Tensor:
-    """CTC loss in fp32: of each clip per gloss, averaged over clips (the 'mean' of ``torch.nn.CTCLoss``).
-
-    cuDNN's kernel is kept out: it took logits for log-probabilities and ignored ``zero_infinity``
-    (pytorch/pytorch#176910). Clips that cannot be aligned were dropped before.
-    """
-    with torch.backends.cudnn.flags(enabled=False):
-        return functional.ctc_loss(
-            log_probs.float(), labels, lengths, label_lengths, blank=BLANK, reduction="mean", zero_infinity=True
-        )
-
-
 def learning_rate_at(step: int, config: OptimisationConfig) -> float:
     """Linear warm-up, then cosine to zero at the last step."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     share = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
-
-
-@torch.no_grad()
-def refresh_batch_norm(model: Recogniser, batches: Iterator[Batch], device: torch.device) -> None:
-    """Take the running statistics anew, as plain averages over ``batches``, with the weights as they are.
-
-    Moving averages lag behind weights that still change: evaluation then runs another network than training did.
-    """
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    was_training = model.training
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # cumulative average
-    model.train()
-    for module in model.modules():
-        if isinstance(module, nn.Dropout | nn.LSTM):
-            module.eval()
-    for count, batch in enumerate(batches):
-        for norm in norms:
-            norm.momentum = 1.0 / (count + 1)
-        video, lengths, _, _ = to_device(batch, device)
-        model(video, lengths)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    model.train(was_training)
-
-
-def infer_with(model: Recogniser, device: torch.device) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
-    """The network as a function of NumPy arrays, in evaluation mode without gradients."""
-
-    def infer(video: NDArray[Any]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            result: NDArray[np.float32] = model(torch.from_numpy(video).to(device)).float().cpu().numpy()
-            return result
-
-    return infer
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, the mode before afterwards."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
 
 
 class Trainer:

@@ -20,7 +20,7 @@ from slrbench.evaluation import count_errors
 from slrbench.models.ctc_head import CtcOutput, Recogniser
 from slrbench.models.registry import build_model
 from slrbench.models.spec import BLANK, ModelSpec
-from slrbench.training.loop import ctc_loss, evaluation_mode, infer_with, refresh_batch_norm, to_device
+from slrbench.training.network import ctc_loss, evaluation_mode, infer_with, refresh_batch_norm, to_device
 from slrbench.training.overfit_monitor import OverfitMonitor
 from slrbench.training.overfit_records import EpochStats, OverfitProgress, OverfitResult, OverfitSettings
 

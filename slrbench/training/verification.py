@@ -23,7 +23,7 @@ from slrbench.models.registry import load_weights
 from slrbench.models.spec import BLANK
 from slrbench.records import CheckResult
 from slrbench.training.card import OutputProbe, probe_video
-from slrbench.training.loop import ctc_loss, evaluation_mode
+from slrbench.training.network import ctc_loss, evaluation_mode
 
 BLANK_CHECK = "One class for the blank, one per gloss"
 RELOAD_CHECK = "Reload gives the same outputs"

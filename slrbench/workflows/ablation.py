@@ -15,7 +15,8 @@ from slrbench.measure.environment import capture_environment
 from slrbench.models.registry import build_model
 from slrbench.records import Report
 from slrbench.reporting.store import write_report
-from slrbench.training.loop import Trainer, infer_with
+from slrbench.training.loop import Trainer
+from slrbench.training.network import infer_with
 from slrbench.workflows.provenance import initial_weights, training_identity
 from slrbench.workflows.scoring import Progress
 from slrbench.workflows.training import Say, TrainingJob, load_teacher, set_threads

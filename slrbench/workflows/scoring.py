@@ -9,7 +9,7 @@ from slrbench.data.corpus import Clip, Corpus, Split
 from slrbench.evaluation import evaluate
 from slrbench.models.ctc_head import Recogniser
 from slrbench.records import ErrorCounts
-from slrbench.training.loop import infer_with
+from slrbench.training.network import infer_with
 
 Progress = Callable[[str, int, int], None]
 

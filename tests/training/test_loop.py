@@ -12,7 +12,8 @@ from slrbench.models.registry import build_model
 from slrbench.models.spec import ModelSpec
 from slrbench.training.batches import BatchStream
 from slrbench.training.config import DistillationConfig, OptimisationConfig
-from slrbench.training.loop import Trainer, ctc_loss, learning_rate_at, to_device
+from slrbench.training.loop import Trainer, learning_rate_at
+from slrbench.training.network import ctc_loss, to_device
 
 CORPUS = open_corpus("fingerspelling:letters=ABCELT,size=32,clips=32")
 TEACHER = ModelSpec(architecture="teacher", num_classes=7, width=0.125, lstm_hidden=8, lstm_layers=1, dropout=0.1)
