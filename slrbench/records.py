@@ -135,6 +135,7 @@ class Skipped(Record):
     precision: str
     device: str
     reason: str
+    parity: ParityWord | None = Field(default=None, description="where the file was left out for its verdict")
 
 
 class SummaryRow(Record):
@@ -220,7 +221,8 @@ class Report(Record):
     measurements: tuple[Measurement, ...] = ()
     accuracies: tuple[Accuracy, ...] = ()
     verdicts: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="artifact sha256 to its parity verdict, as in the manifest"
+        default_factory=dict,
+        description="artifact sha256 to its parity verdict, as in the manifest, with model, format and input_kind",
     )
     skipped: tuple[Skipped, ...] = ()
     measuring: dict[str, Any] = Field(

@@ -72,14 +72,15 @@ def command(
 ) -> None:
     """Measure latency, throughput, memory, size and word error rate of artifacts, each in a process of its own.
 
-    Only files whose parity passed are measured. What cannot be measured stands in the report with its reason. Lists are
-    separated by commas and form axes: --batch 1,8 --frames 32,64 measures four shapes.
+    Only files whose parity passed are measured. What cannot be measured stands in the report with its reason; where
+    that is failed parity, the exit code is 1. Lists are separated by commas and form axes: --batch 1,8 --frames 32,64
+    measures four shapes.
 
     For example: bench student --backend onnx,openvino --threads 1,2
     or, before anything is trained: bench --untrained teacher:width=1,size=224 --frames 64
     """
     from slrbench.measure.environment import default_threads
-    from slrbench.workflows.bench import BenchOptions, bench, report_folder
+    from slrbench.workflows.bench import BenchOptions, bench, report_folder, require_passed_parity
     from slrbench.workflows.bench_candidates import Axes
 
     axes = Axes(
@@ -110,6 +111,7 @@ def command(
     console.wrote(
         [path, folder / "report.md", folder / "report.csv"], next_command=f"python -m slrbench report {folder}"
     )
+    require_passed_parity(report)
 
 
 def _settings(*, quick: bool, rounds: int | None, seed: int) -> "MeasureSettings":

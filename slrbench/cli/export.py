@@ -1,5 +1,6 @@
 """``slrbench export``: export checkpoints, and prove that the files compute the same."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,12 +46,13 @@ def command(
 ) -> None:
     """Export checkpoints to TorchScript, ONNX and OpenVINO, and prove parity.
 
-    Every file is compared with the PyTorch network on real clips and on noise, at ten batch sizes and lengths; the
-    verdict goes into manifest.json beside it. A file that fails is kept out of benchmarks, and the exit code is 1;
-    where a file could not be made at all, it is 4.
+    Every file is compared with the PyTorch network on real clips and on noise, at ten batch sizes and lengths
+    other than the export's; the verdict goes into manifest.json beside it. A file that fails is kept out of benchmarks,
+    and the exit code is 1; where a file could not be made at all, it is 4.
     """
     folders = _model_folders(models or [])
-    from slrbench.workflows.export import export_model  # loads torch, so not before the arguments are known to be good
+    # It loads torch, so not before the arguments are known to be good.
+    from slrbench.workflows.export import export_model, raise_worst
 
     results = []
     with console.Progress() as progress:
@@ -70,7 +72,7 @@ def command(
     else:
         console.result(console.table([row for result in results for row in _rows(result)], HEADERS))
     console.wrote([result.manifest_path for result in results], next_command=_next_command(results))
-    _raise_for_failures(results)
+    raise_worst([result.error for result in results if result.error is not None], console.error)
 
 
 def _model_folders(models: list[str]) -> list[Path]:
@@ -162,23 +164,7 @@ def _document(results: list["ExportResult"]) -> dict[str, Any]:
 
 def _next_command(results: list["ExportResult"]) -> str | None:
     """Bench what passed; nothing where nothing did."""
-    passed = [r.model_id for r in results if any(e.parity_word == "passed" for e in r.entries)]
+    folders = [r.manifest_path.parent for r in results if any(e.parity_word == "passed" for e in r.entries)]
+    # bench knows the models of that folder by name, and every other by its folder.
+    passed = [f.name if f.parent == MODELS_FOLDER else shlex.quote(str(f)) for f in folders]
     return "python -m slrbench bench " + " ".join(passed) if passed else None
-
-
-def _raise_for_failures(results: list["ExportResult"]) -> None:
-    """Say what went wrong with each model; the last word, and the exit code, is the worst's."""
-    from slrbench.errors import SlrbenchError
-
-    errors = []
-    for result in results:
-        try:
-            result.raise_for_failures()
-        except SlrbenchError as error:
-            errors.append(error)
-    if not errors:
-        return
-    errors.sort(key=lambda error: error.exit_code)  # 1: parity failed; 4: could not be made
-    for other in errors[:-1]:
-        console.error(other.message, other.hint)
-    raise errors[-1]

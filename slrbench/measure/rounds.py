@@ -228,9 +228,14 @@ class _Run:
 
     def result(self) -> MeasureResult:
         failed = [c for c in self._cells if c.error is not None]
+        candidates = [c.candidate for c in self._cells]
         return MeasureResult(
             measurements=tuple(_measurement(c) for c in self._cells if c.error is None and c.compute_s),
-            skipped=tuple(skipped_row(c.candidate, c.error.message) for c in failed if c.error is not None),
+            skipped=tuple(
+                skipped_row(c.candidate, _shape_words(c.candidate, candidates) + c.error.message)
+                for c in failed
+                if c.error is not None
+            ),
             errors=tuple(c.error for c in failed if c.error is not None),
             order=tuple(self._order),
         )
@@ -277,6 +282,14 @@ def skipped_row(candidate: Candidate, reason: str) -> Skipped:
         device=candidate.device,
         reason=reason,
     )
+
+
+def _shape_words(candidate: Candidate, candidates: Sequence[Candidate]) -> str:
+    """What a skipped row has no column for and not all candidates share, such as ``batch 8, frames 64: ``."""
+    axes = ("input_kind", "threads", "batch", "frames", "height", "width")
+    shown = [axis for axis in axes if len({getattr(c, axis) for c in candidates}) > 1]
+    words = ", ".join(f"{axis.replace('_', ' ')} {getattr(candidate, axis)}" for axis in shown)
+    return f"{words}: " if words else ""
 
 
 def _measurement(cell: _Cell) -> Measurement:

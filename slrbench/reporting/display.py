@@ -38,7 +38,12 @@ def number(value: float | None, scale: float = 1.0) -> str:
 
 def backend_name(row: SummaryRow) -> str:
     """The backend; with the input's kind where that is not float32."""
-    return row.backend if row.input_kind == "float32" else f"{row.backend} ({row.input_kind})"
+    return with_input(row.backend, row.input_kind)
+
+
+def with_input(backend: str, input_kind: str) -> str:
+    """``onnx``, or ``onnx (uint8)``."""
+    return backend if input_kind == "float32" else f"{backend} ({input_kind})"
 
 
 def row_name(row: SummaryRow) -> str:

@@ -3,7 +3,16 @@
 from typing import Any
 
 from slrbench.records import Decision, Measurement, Report
-from slrbench.reporting.display import MISSING, backend_name, megabytes, milliseconds, number, percent, row_name
+from slrbench.reporting.display import (
+    MISSING,
+    backend_name,
+    megabytes,
+    milliseconds,
+    number,
+    percent,
+    row_name,
+    with_input,
+)
 from slrbench.reporting.markdown import bullets, free_table, paragraphs, table, text
 from slrbench.reporting.tables import (
     backend_on,
@@ -94,8 +103,9 @@ def _parity(report: Report) -> str:
     names = {row.artifact_sha256: (row.model, backend_name(row)) for row in report.summary}
     rows = []
     for sha256, verdict in report.verdicts.items():
-        # A file that failed may not be in the summary: then the verdict itself says of which model it is, or the hash.
-        unmeasured = (verdict.get("model", sha256[:12]), verdict.get("backend"))
+        # A file that failed is not in the summary, as a rule: then the verdict says of which model and format it is.
+        format = verdict.get("format", verdict.get("backend", MISSING))
+        unmeasured = (verdict.get("model", sha256[:12]), with_input(format, verdict.get("input_kind", "float32")))
         model, backend = names.get(sha256, unmeasured)
         cases = verdict.get("cases", ())
         worst = max((case["max_abs_error"] for case in cases if case.get("max_abs_error") is not None), default=None)

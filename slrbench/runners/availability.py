@@ -93,12 +93,8 @@ def availability(backend: str, device: str = "cpu") -> Availability:
     on_gpu = check_device(device) != "cpu" or backend == "trt"
     found = runtime_version(backend)
     why_not, how_to_get = None, None
-    if on_gpu and cuda_device_count() == 0:
-        why_not = "no CUDA device is visible"
-        how_to_get = "run on a machine with an NVIDIA GPU and its driver"
-    elif on_gpu:
-        why_not = "this version of slrbench runs artifacts on the CPU only"
-        how_to_get = f"use --backend {','.join(CPU_BACKENDS)} --device cpu"
+    if on_gpu:
+        why_not, how_to_get = _why_not_on_gpu(backend)
     elif find_spec(runtime.module) is None:
         why_not = f"the package {runtime.packages[0]} is not installed"
         how_to_get = f"pip install {runtime.packages[0]}"
@@ -110,6 +106,19 @@ def availability(backend: str, device: str = "cpu") -> Availability:
         how_to_get=how_to_get,
         version=found,
     )
+
+
+def _why_not_on_gpu(backend: str) -> tuple[str, str]:
+    """Why a backend does not run on a GPU, and what to do: this version runs artifacts on the CPU only."""
+    if backend == "openvino":
+        return "OpenVINO has no CUDA device", "use --device cpu"
+    visible = cuda_device_count() > 0
+    if backend == "trt":
+        missing = "the TensorRT backend is not part of this version of slrbench"
+        instead = f"use --backend {','.join(CPU_BACKENDS)} --device cpu"
+        return (missing, instead) if visible else ("no CUDA device is visible", f"{missing}; {instead}")
+    missing = "this version of slrbench runs artifacts on the CPU only"
+    return (missing, "use --device cpu") if visible else ("no CUDA device is visible", f"use --device cpu: {missing}")
 
 
 def require(backend: str, device: str = "cpu") -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from slrbench.errors import BadInputError, NegativeVerdictError, SlrbenchError
 from slrbench.measure.environment import capture_environment
 from slrbench.measure.rounds import Infer, MeasureResult, MeasureSettings, measure
-from slrbench.records import Accuracy, Candidate, Environment, Report, TrainingFigures
+from slrbench.records import Accuracy, Candidate, Environment, Measurement, Report, TrainingFigures
 from slrbench.reporting.decision import decide
 from slrbench.reporting.statistics import summarise
 from slrbench.reporting.store import write_report
@@ -21,6 +21,7 @@ from slrbench.runners.availability import require_any
 from slrbench.training.card import CheckpointCard
 from slrbench.workflows.bench_candidates import MODELS_FOLDER, Axes, BenchModel, Plan, find_models, plan_candidates
 from slrbench.workflows.bench_clips import Corpora, accuracy_of
+from slrbench.workflows.folders import check_writable
 from slrbench.workflows.untrained import build_untrained, parse_untrained
 
 Progress = Callable[[str, int, int], None]
@@ -70,12 +71,14 @@ def bench(
     require_any(options.axes.backends, options.axes.device)
     for text in options.untrained:
         parse_untrained(text)  # before anything is built
+    if folder is not None:
+        check_writable(folder)
     with tempfile.TemporaryDirectory(prefix="slrbench-untrained-") as scratch:
         models = _models(options, models_folder, Path(scratch), progress)
         plan = plan_candidates(models, options.axes, allow_unverified=options.allow_unverified)
         draft = _Draft(title=title, command=command, options=options, models=models, plan=plan)
         if not plan.candidates:
-            error = plan.refused[0][1]
+            error = _why_nothing(plan)
             if folder is not None and isinstance(error, NegativeVerdictError):
                 write_report(folder, draft.report(None))
             raise error
@@ -104,6 +107,26 @@ def bench(
     if not result.measurements:
         raise result.errors[0]
     return report
+
+
+def _why_nothing(plan: Plan) -> SlrbenchError:
+    """What the command line answers where no candidate is left: failed parity before everything else."""
+    failed = (error for row, error in plan.refused if row.parity == "failed")
+    return next(failed, plan.refused[0][1])
+
+
+def require_passed_parity(report: Report) -> None:
+    """Return where nothing that was asked for was left out of the report because it failed parity.
+
+    Raises:
+        NegativeVerdictError: something was.
+    """
+    failed = [f"{s.model} on {s.backend}" for s in report.skipped if s.parity == "failed"]
+    if failed:
+        raise NegativeVerdictError(
+            f"parity failed, so not measured: {', '.join(dict.fromkeys(failed))}",
+            hint="the report says why; export again, or --allow-unverified to measure it all the same",
+        )
 
 
 def _models(options: BenchOptions, root: Path, scratch: Path, progress: Progress | None) -> list[BenchModel]:
@@ -152,11 +175,12 @@ class _Draft:
 
     def report(self, result: MeasureResult | None, *, rounds_done: int | None = None) -> Report:
         """What is known by now; ``rounds_done`` where rounds are still missing, and then nothing is decided."""
-        measurements = result.measurements if result is not None else ()
+        measurements = tuple(map(self._shared, result.measurements)) if result is not None else ()
         rows = summarise(measurements, self.accuracies)
         notes = list(self.notes)
         if rounds_done is not None:
             notes.insert(0, f"incomplete: {rounds_done} of {self.options.settings.rounds} rounds, no WER yet")
+        skipped = (*(row for row, _ in self.plan.refused), *(result.skipped if result is not None else ()))
         names = [_name(candidate) for candidate in self.plan.candidates]
         return Report(
             title=self.title,
@@ -167,7 +191,7 @@ class _Draft:
             measurements=measurements,
             accuracies=tuple(self.accuracies),
             verdicts=_verdicts(self.models, self.options.axes),
-            skipped=(*(row for row, _ in self.plan.refused), *(result.skipped if result is not None else ())),
+            skipped=tuple(row.model_copy(update={"reason": self._from_here(row.reason)}) for row in skipped),
             measuring={
                 "settings": asdict(self.options.settings),
                 "candidates": names,
@@ -175,8 +199,21 @@ class _Draft:
             },
             summary=rows,
             decision=decide(rows) if rounds_done is None else None,
-            notes=tuple(notes),
+            notes=tuple(map(self._from_here, notes)),
         )
+
+    def _shared(self, measurement: Measurement) -> Measurement:
+        """The measurement as a report shows it; workers open the path as it is."""
+        candidate = measurement.candidate
+        path = self._from_here(candidate.path)
+        return measurement.model_copy(update={"candidate": candidate.model_copy(update={"path": path})})
+
+    def _from_here(self, text: str) -> str:
+        """``text`` with folders outside the current one cut down to their names: reports are published."""
+        for model in self.models:
+            if model.folder.is_absolute():
+                text = text.replace(str(model.folder), model.folder.name if model.card is not None else model.model_id)
+        return text
 
 
 def _name(c: Candidate) -> str:
@@ -188,10 +225,15 @@ def _name(c: Candidate) -> str:
 
 def _verdicts(models: Sequence[BenchModel], axes: Axes) -> dict[str, dict[str, Any]]:
     return {
-        entry.artifact.sha256: entry.parity.model_dump(mode="json")
+        entry.artifact.sha256: {
+            "model": model.model_id,
+            "format": entry.artifact.format,
+            "input_kind": entry.artifact.input_kind,
+            **entry.parity.model_dump(mode="json"),
+        }
         for model in models
         for entry in model.manifest.entries
-        if entry.parity is not None and entry.artifact.format in axes.backends
+        if entry.parity is not None and entry.parity_word != "not run" and entry.artifact.format in axes.backends
     }
 
 

@@ -176,15 +176,21 @@ def plan_candidates(models: Sequence[BenchModel], axes: Axes, *, allow_unverifie
 def _plan_file(
     plan: Plan, model: BenchModel, backend: str, input_kind: str, axes: Axes, *, allow_unverified: bool
 ) -> None:
-    def refuse(error: SlrbenchError) -> None:
+    def refuse(error: SlrbenchError, parity: ParityWord | None = None) -> None:
         kind = "" if input_kind == "float32" else f"{input_kind} input: "
-        plan.refused.append((_row(model, backend, axes.device, kind + error.message), error))
+        row = _row(model, backend, axes.device, kind + error.message).model_copy(update={"parity": parity})
+        if all(row != known for known, _ in plan.refused):  # a fixed axis is the same clash at every other axis' values
+            plan.refused.append((row, error))
 
     try:
         file = _find_file(model, backend, input_kind)
-        _check_parity(model, file, allow_unverified=allow_unverified)
     except SlrbenchError as error:
         refuse(error)
+        return
+    try:
+        _check_parity(model, file, allow_unverified=allow_unverified)
+    except NegativeVerdictError as error:
+        refuse(error, file.parity)
         return
     sizes = [(size, size) for size in axes.sizes] or [model.frame_size]
     for threads, batch, frames, (height, width) in product(axes.threads, axes.batches, axes.frames, sizes):

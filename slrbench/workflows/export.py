@@ -54,21 +54,49 @@ class ExportResult:
         """Entries of this export whose parity failed; they are in the manifest, and stay out of benchmarks."""
         return tuple(entry for entry in self.entries if entry.parity_word != "passed")
 
+    @property
+    def error(self) -> SlrbenchError | None:
+        """What the command line must answer; None where every artifact was made and passed."""
+        lines = [f"{_label(f.format, f.input_kind)}: {f.reason}" for f in self.failed]
+        lines += [f"{e.artifact.label}: parity failed: {summarise_reasons(e.parity)}" for e in self.rejected]
+        if self.failed:
+            message = f"{len(self.failed)} of {len(self.failed) + len(self.entries)} artifacts could not be exported"
+            return RunFailedError(f"{self.model_id}: {message}", hint="\n".join(lines))
+        if self.rejected:
+            message = f"{len(self.rejected)} of {len(self.entries)} artifacts failed parity and stay out of benchmarks"
+            return NegativeVerdictError(f"{self.model_id}: {message}", hint="\n".join(lines))
+        return None
+
     def raise_for_failures(self) -> None:
-        """Raise what the command line must answer; nothing where every artifact was made and passed.
+        """Raise ``error`` where there is one.
 
         Raises:
             RunFailedError: an artifact could not be made.
             NegativeVerdictError: every artifact was made, and one failed parity.
         """
-        lines = [f"{_label(f.format, f.input_kind)}: {f.reason}" for f in self.failed]
-        lines += [f"{e.artifact.label}: parity failed: {summarise_reasons(e.parity)}" for e in self.rejected]
-        if self.failed:
-            message = f"{len(self.failed)} of {len(self.failed) + len(self.entries)} artifacts could not be exported"
-            raise RunFailedError(f"{self.model_id}: {message}", hint="\n".join(lines))
-        if self.rejected:
-            message = f"{len(self.rejected)} of {len(self.entries)} artifacts failed parity and stay out of benchmarks"
-            raise NegativeVerdictError(f"{self.model_id}: {message}", hint="\n".join(lines))
+        if self.error is not None:
+            raise self.error
+
+
+def raise_worst(errors: Sequence[SlrbenchError], tell: Callable[[str, str | None], None]) -> None:
+    """Raise the worst error, so that its exit code is the command's, after the others were told; nothing without any.
+
+    A file that could not be made (exit code 4) is worse than one that failed parity (1), whichever came last.
+
+    Args:
+        errors: of several exports.
+        tell: called with the message and the hint of each of the others.
+
+    Raises:
+        SlrbenchError: the one of the highest exit code.
+    """
+    worst = max(errors, key=lambda error: error.exit_code, default=None)
+    if worst is None:
+        return
+    for other in errors:
+        if other is not worst:
+            tell(other.message, other.hint)
+    raise worst
 
 
 def export_model(

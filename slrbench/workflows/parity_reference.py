@@ -21,7 +21,7 @@ from slrbench.models.ctc_head import Recogniser
 from slrbench.training.card import CheckpointCard
 
 # (B, T): T below, at and above the stride, multiples of it and not, and the export's own shape for comparison.
-NOISE_SHAPES = ((1, 1), (2, 2), (1, 3), (3, 5), (4, 9), (1, 50), EXAMPLE_SHAPE)
+NOISE_SHAPES = ((1, 1), (2, 2), (1, 3), (3, 5), (2, 7), (4, 9), (1, 50), EXAMPLE_SHAPE)
 # B, and the most frames: clips are cut to the shortest of their batch.
 CLIP_SHAPES = ((1, 63), (2, 30), (3, 17))
 
@@ -61,7 +61,7 @@ class Reference:
 
 
 def parity_inputs(split: Split, frame_size: tuple[int, int], *, seed: int = 0) -> tuple[ParityInput, ...]:
-    """Real clips from the beginning of ``split``, and noise from ``seed``, at ten (B, T).
+    """Real clips from the beginning of ``split``, and noise from ``seed``, at ten (B, T) and at the export's own.
 
     Raises:
         BadInputError: the split has too few clips, or frames of another size than ``frame_size`` (height, width).

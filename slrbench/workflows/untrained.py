@@ -45,12 +45,12 @@ def parse_untrained(text: str) -> tuple[ModelSpec, int]:
                 f"{part!r} in {text!r} is not an option with a value", hint=f"options are {', '.join(options)}"
             )
         if name == "size":
-            if not value.isdigit() or not 16 <= int(value) <= 1024:
+            if not value.isdecimal() or not 16 <= int(value) <= 1024:
                 raise BadInputError(f"size={value} in {text!r} is not an integer in 16..1024", hint="size=224")
             size = int(value)
         else:
             # Literal fields of integers do not take text.
-            values[name] = int(value) if value.isdigit() else value
+            values[name] = int(value) if value.isdecimal() else value
     try:
         return ModelSpec.model_validate(values), size
     except ValidationError as error:

@@ -65,6 +65,11 @@ def _raising(error: BaseException) -> Callable[[], object]:
             "a folder stands where a file is expected: 'a'",
         ),
         (NotADirectoryError(errno.ENOTDIR, "file", "a"), ExitCode.BAD_INPUT, "a file stands where a folder is"),
+        (
+            FileExistsError(errno.EEXIST, "there", "a"),
+            ExitCode.BAD_INPUT,
+            "something of that name stands in the way: 'a'",
+        ),
         (OSError(errno.EIO, "io", "a"), ExitCode.FAILED, "the system refused"),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED, "error: interrupted"),
         (typer.Abort(), ExitCode.INTERRUPTED, "error: aborted"),

@@ -11,12 +11,13 @@ import torch
 
 from exporters import to_onnx, to_openvino, to_torchscript
 from exporters.artifact import MANIFEST_NAME, describe_files, read_manifest, sha256_file
+from exporters.input_adapter import EXAMPLE_SHAPE
 from slrbench.cli.app import main
 from slrbench.data import open_corpus
-from slrbench.errors import BadInputError, NegativeVerdictError, RunFailedError
+from slrbench.errors import BadInputError, NegativeVerdictError, RunFailedError, SlrbenchError
 from slrbench.training.card import OutputProbe, read_card
 from slrbench.training.checkpoint import load_checkpoint, save_checkpoint, update_card
-from slrbench.workflows.export import ExportResult, export_model
+from slrbench.workflows.export import ExportResult, export_model, raise_worst
 from slrbench.workflows.parity_reference import parity_inputs
 
 MODELS = ("teacher", "student")
@@ -226,10 +227,10 @@ def test_wrong_arguments_are_refused(student: Path, arguments: dict[str, object]
     assert names_in(student) == set()
 
 
-def test_inputs_are_real_clips_and_noise_at_ten_shapes() -> None:
+def test_inputs_are_real_clips_and_noise_at_ten_shapes_other_than_the_exports() -> None:
     split = open_corpus("fingerspelling:language=ase,letters=8,size=32").split("dev")
     inputs = parity_inputs(split, (32, 32))
-    assert len({item.shape for item in inputs}) == 10
+    assert len({item.shape for item in inputs} - {EXAMPLE_SHAPE}) == 10
     clips = [item for item in inputs if item.source == "clips"]
     np.testing.assert_array_equal(clips[0].video[0], split[0].frames[: clips[0].shape[1]])
     assert [item.shape[0] for item in clips] == [1, 2, 3]
@@ -272,6 +273,27 @@ def test_the_command_takes_ids_and_prints_json(
     assert "error: tiny-student: 1 of 1 artifacts failed parity and stay out of benchmarks" in captured.err
     assert "next:" not in captured.err
     assert main(arguments) == 0
+
+
+def test_models_elsewhere_are_named_by_their_folder(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    elsewhere = student.rename(tmp_path / "else where")
+    assert main(["export", str(elsewhere), "--formats", "torchscript"]) == 0
+    assert capsys.readouterr().err.endswith(f"next: python -m slrbench bench '{elsewhere}'\n")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_worst_error_is_raised_and_the_others_are_told(turned: bool) -> None:
+    parity, failed = NegativeVerdictError("parity", hint="look"), RunFailedError("crashed")
+    errors: list[SlrbenchError] = [failed, parity] if turned else [parity, failed]
+    told = []
+    with pytest.raises(RunFailedError, match="crashed"):
+        raise_worst(errors, lambda message, hint: told.append((message, hint)))
+    assert told == [("parity", "look")]
+    raise_worst([], lambda message, hint: told.append((message, hint)))
+    assert len(told) == 1
 
 
 def test_the_command_answers_4_where_a_file_could_not_be_made(

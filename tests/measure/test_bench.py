@@ -174,6 +174,62 @@ def test_a_file_without_a_passed_verdict_is_measured_only_on_demand_and_says_so(
     assert measured.decision.recommended is None
 
 
+def test_a_failed_file_among_good_ones_is_named_and_is_exit_1(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alter_manifest(model, with_verdict(False))
+    folder = tmp_path / "report"
+    assert run(model, "--backend", "openvino,onnx", "--wer-clips", "0", "-o", folder) == ExitCode.NEGATIVE
+    assert "error: parity failed, so not measured: tiny on onnx\n" in capsys.readouterr().err
+    report = read_report(folder)
+    assert {row.backend for row in report.summary} == {"openvino"}
+    assert [(row.backend, row.parity) for row in report.skipped] == [("onnx", "failed")]
+    (line,) = (each for each in (folder / "report.md").read_text().splitlines() if "| FAILED" in each)
+    assert line.startswith("| tiny ")
+    assert "| onnx " in line
+    # What was not run or is not available is no negative verdict.
+    alter_manifest(model, with_verdict(None))
+    assert run(model, "--backend", "openvino,onnx,trt", "--wer-clips", "0", "-o", folder) == 0
+    assert {(row.backend, row.parity) for row in read_report(folder).skipped} == {("onnx", "not run"), ("trt", None)}
+
+
+def test_failed_parity_is_the_answer_where_nothing_could_be_measured(model: Path, tmp_path: Path) -> None:
+    alter_manifest(model, with_verdict(False))
+    assert run(model, "--backend", "onnx", "--input", "uint8,float32", "-o", tmp_path / "report") == ExitCode.NEGATIVE
+    assert [row.parity for row in read_report(tmp_path / "report").skipped] == [None, "failed"]
+
+
+@pytest.mark.parametrize("below", ["", "deep/er"])
+def test_an_output_that_cannot_be_a_folder_is_refused_before_anything_is_measured(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], below: str
+) -> None:
+    (tmp_path / "taken").touch()
+    assert run(exported, "--backend", "onnx", "-o", tmp_path / "taken" / below) == ExitCode.BAD_INPUT
+    error = capsys.readouterr().err
+    assert "stands" in error
+    assert "measuring" not in error
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_report_names_no_folder_outside_the_current_one(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = model / "model.torchscript"
+    broken.unlink()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    axes = Axes(backends=("torch", "torchscript", "onnx"), frames=(8,))
+    report = bench(replace(options(model), axes=axes))
+    assert [m.candidate.path for m in report.measurements] == ["tiny/checkpoint.safetensors", "tiny/model.onnx"]
+    assert "there is no file tiny/model.torchscript" in report.skipped[0].reason
+    assert str(tmp_path) not in report.model_dump_json()
+    network = bench(BenchOptions(untrained=(f"student:{TINY}",), axes=Axes(backends=("onnx",), frames=(8,))))
+    assert network.measurements[0].candidate.path == f"untrained student:{TINY}/model.onnx"
+    monkeypatch.chdir(tmp_path)
+    report = bench(options(model))
+    assert report.measurements[0].candidate.path == "models/tiny/model.onnx"
+
+
 def test_an_altered_file_is_refused_even_on_demand(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = model / "model.onnx"
     content = bytearray(path.read_bytes())
@@ -201,6 +257,8 @@ def test_every_refusal_has_its_reason(model: Path) -> None:
     ]
     (size,) = plan_errors(model, backends=("openvino",), sizes=(64,))
     assert size == (BadInputError, "model.openvino.xml takes height 32, not 64")
+    (once,) = plan_errors(model, backends=("openvino",), sizes=(64,), batches=(1, 8), threads=(1, 2))
+    assert once == size
     (trt,) = plan_errors(model, backends=("trt",))
     assert trt[0] is UnavailableError
     (model / "model.torchscript").unlink()
@@ -292,6 +350,8 @@ def test_networks_are_stated_in_words() -> None:
         ("teacher:width=-1", "width: Input should be greater than 0"),
         ("teacher:temporal_stride=5", "temporal_stride"),
         ("teacher:size=8", "not an integer in 16..1024"),
+        ("teacher:size=²", "not an integer in 16..1024"),
+        ("teacher:num_classes=²", "num_classes: Input should be a valid integer"),
     ):
         with pytest.raises(BadInputError, match=words):
             parse_untrained(text)

@@ -202,3 +202,13 @@ def test_what_is_handed_over_at_the_end_runs_in_the_measured_process(
     )
     assert shapes == [(7, 1, 4)]
     assert len(result.measurements) == 1
+
+
+def test_a_skipped_row_says_at_which_shape(make_candidate: MakeCandidate, brief: MeasureSettings) -> None:
+    wrong = {"artifact_sha256": "0" * 64}
+    (alone,) = measure([make_candidate(**wrong)], brief).skipped
+    assert not alone.reason.startswith("batch")
+    several = [make_candidate(**wrong), make_candidate(batch=2, frames=8, **wrong)]
+    first, second = measure(several, brief).skipped
+    assert first.reason.startswith("batch 1, frames 4: ")
+    assert second.reason.startswith("batch 2, frames 8: ")

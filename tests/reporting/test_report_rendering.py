@@ -98,7 +98,8 @@ def test_the_end_of_a_run_shows_the_main_table_and_the_decision_without_marks(go
 
 def test_a_failed_file_that_was_not_measured_is_named_by_its_verdict(golden_report: Report) -> None:
     sha256, verdict = next(iter(golden_report.verdicts.items()))
-    for named, shown in ((verdict, sha256[:12]), ({**verdict, "model": "student-x"}, "student-x")):
+    known = {"model": "student-x", "format": "onnx", "input_kind": "uint8"}
+    for named, shown in ((verdict, sha256[:12]), ({**verdict, **known}, "student-x"), (known, "onnx (uint8)")):
         report = golden_report.model_copy(update={"verdicts": {sha256: named}, "summary": (), "decision": None})
         assert f"| {shown} " in render_markdown(report).split("## Parity")[1]
 

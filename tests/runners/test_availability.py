@@ -41,6 +41,20 @@ def test_a_cuda_device_where_there_is_none_is_unavailable(device: str) -> None:
     assert "--backend onnx --device cpu" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize("devices", [0, 1])
+def test_what_a_gpu_would_not_help_is_said_so(monkeypatch: pytest.MonkeyPatch, devices: int) -> None:
+    monkeypatch.setattr(module, "cuda_device_count", lambda: devices)
+    for backend in BACKENDS:
+        found = availability(backend, "cuda")
+        assert not found.available
+        words = f"{found.why_not}; {found.how_to_get}"
+        assert "machine with an NVIDIA GPU" not in words
+        assert "--device cpu" in words
+        assert ("no CUDA device is visible" in words) == (devices == 0 and backend != "openvino")
+        assert ("OpenVINO has no CUDA device" in words) == (backend == "openvino")
+        assert ("the TensorRT backend is not part of this version" in words) == (backend == "trt")
+
+
 def test_an_unknown_backend_is_bad_input_with_a_suggestion() -> None:
     with pytest.raises(BadInputError, match="unknown backend 'onx', expected one of torch, torchscript") as caught:
         availability("onx")
