@@ -32,7 +32,7 @@ RUNTIMES = ("torch", "torchvision", "onnx", "onnxruntime", "openvino", "tensorrt
 SETTLING_CALLS = 2
 """Untimed calls before a round, where other candidates ran since the last call: the caches hold their data."""
 
-_SUFFIXES = {"torchscript": ".torchscript", "onnx": ".onnx", "openvino": ".xml"}
+_SUFFIXES = {"torch": ".safetensors", "torchscript": ".torchscript", "onnx": ".onnx", "openvino": ".xml"}
 
 
 class _Worker:
@@ -60,19 +60,18 @@ class _Worker:
         first_input: str | None,
     ) -> dict[str, Any]:
         """Import the runtime, load the artifact, make the first call; each is timed."""
-        # Hashing comes before the clock: it is our check and no part of loading, and it brings every file into the
-        # page cache, for every candidate alike.
-        if sha256 is not None and backend in _SUFFIXES:
+        # Hashing comes before the clock, whatever the backend: it is our check and no part of loading, and it brings
+        # every file into the page cache.
+        hashed = sha256 is not None and backend in _SUFFIXES
+        if hashed:
             check_artifact_file(Path(path), _SUFFIXES[backend], expected_sha256=sha256)
         video = None if first_input is None else np.load(first_input)
         before = rss_bytes()
         begin = perf_counter_ns()
         import_backend(backend)
         imported = perf_counter_ns()
-        # A checkpoint is hashed while it is loaded, as its loader always does.
-        expected = sha256 if backend == "torch" else None
         self._runner = open_runner(
-            backend, Path(path), device=device, threads=threads, input_kind=input_kind, expected_sha256=expected
+            backend, Path(path), device=device, threads=threads, input_kind=input_kind, already_hashed=hashed
         )
         loaded = perf_counter_ns()
         parts = {"import": seconds(imported - begin), "load": seconds(loaded - imported)}

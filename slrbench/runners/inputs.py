@@ -66,18 +66,28 @@ def check_artifact_file(path: Path, suffix: str, *, expected_sha256: str | None 
     return path
 
 
-def artifact_sha256(path: Path) -> str:
-    """The hash of an artifact as manifests hold it: of the file; of its files' hashes joined, for OpenVINO's pair.
+def artifact_files(path: Path) -> list[Path]:
+    """The files of an artifact, known to be there: OpenVINO's weights lie beside its graph.
 
-    The same rule as ``exporters.artifact.describe_files``, without its dependencies: workers load only their runtime.
+    Raises:
+        BadInputError: one is missing.
     """
     paths = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
-    hashes = []
     for each in paths:
         if not each.is_file():
             raise BadInputError(
                 f"{path} lacks its weights {each.name}", hint="the two files belong together: copy both"
             )
+    return paths
+
+
+def artifact_sha256(path: Path) -> str:
+    """The hash of an artifact as manifests hold it: of the file; of its files' hashes joined, for OpenVINO's pair.
+
+    The same rule as ``exporters.artifact.describe_files``, without its dependencies: workers load only their runtime.
+    """
+    hashes = []
+    for each in artifact_files(path):
         with each.open("rb") as file:
             hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()

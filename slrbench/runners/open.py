@@ -37,6 +37,7 @@ def open_runner(
     threads: int,
     input_kind: str = "float32",
     expected_sha256: str | None = None,
+    already_hashed: bool = False,
 ) -> Runner:
     """Load an artifact on a runtime.
 
@@ -47,6 +48,8 @@ def open_runner(
         threads: threads inside an operator; operators run one after another.
         input_kind: ``float32`` or ``uint8``, as the artifact was exported.
         expected_sha256: the artifact's hash as its manifest has it; another file is refused.
+        already_hashed: the caller has just compared the file's hash, and loading is to be timed: nothing is hashed,
+            not even a checkpoint, whose card always states a hash.
 
     Raises:
         BadInputError: an argument is not a known word, or the file is missing, damaged or another one.
@@ -56,5 +59,12 @@ def open_runner(
     if threads < 1:
         raise BadInputError(f"threads is {threads}, expected at least 1", hint="--threads 1")
     constructor = getattr(import_backend(backend), _MODULES[backend][1])
-    runner: Runner = constructor(path, threads=threads, input_kind=input_kind, expected_sha256=expected_sha256)
+    options = {"check_card": False} if backend == "torch" and already_hashed else {}
+    runner: Runner = constructor(
+        path,
+        threads=threads,
+        input_kind=input_kind,
+        expected_sha256=None if already_hashed else expected_sha256,
+        **options,
+    )
     return runner

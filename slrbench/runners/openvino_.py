@@ -11,7 +11,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from slrbench.errors import BadInputError, RunFailedError
-from slrbench.runners.inputs import artifact_sha256, check_artifact_file, check_input_kind, check_video
+from slrbench.runners.inputs import artifact_files, check_artifact_file, check_input_kind, check_video
 
 _PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 _ELEMENT_TYPES = {"float32": "f32", "uint8": "u8"}
@@ -30,8 +30,7 @@ class OpenVinoRunner:
         """
         check_input_kind(input_kind)
         check_artifact_file(path, ".xml", expected_sha256=expected_sha256)
-        if expected_sha256 is None:
-            artifact_sha256(path)  # says so where the .bin is missing
+        artifact_files(path)  # OpenVINO's own words for a missing .bin name neither file
         compiled = _compile(path, threads, input_kind)
         self._input_kind = input_kind
         self._request: Any = compiled.create_infer_request()

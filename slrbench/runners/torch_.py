@@ -1,6 +1,5 @@
 """The torch runner: a checkpoint folder, run eagerly in fp32 on the CPU. What parity is measured against."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from pydantic import ValidationError
 from slrbench.errors import BadInputError
 from slrbench.models.registry import load_weights
 from slrbench.models.spec import ModelSpec
-from slrbench.runners.inputs import check_input_kind
+from slrbench.runners.inputs import artifact_sha256, check_input_kind
 from slrbench.runners.torch_module import ModuleRunner, set_threads
 
 CARD_NAME = "checkpoint.json"
@@ -17,9 +16,16 @@ WEIGHTS_NAME = "checkpoint.safetensors"
 
 
 def open_checkpoint(
-    path: Path, *, threads: int, input_kind: str = "float32", expected_sha256: str | None = None
+    path: Path,
+    *,
+    threads: int,
+    input_kind: str = "float32",
+    expected_sha256: str | None = None,
+    check_card: bool = True,
 ) -> ModuleRunner:
     """The network of a checkpoint folder (or of one of its two files), in evaluation mode.
+
+    ``check_card`` compares the weights with the card's hash where ``expected_sha256`` is not given.
 
     Raises:
         BadInputError: a file is missing or damaged, or the weights are not those of ``expected_sha256``, or of the
@@ -35,10 +41,8 @@ def open_checkpoint(
     weights = folder / WEIGHTS_NAME
     if not weights.is_file():
         raise BadInputError(f"{folder} holds no {WEIGHTS_NAME}", hint="copy it from where the network was trained")
-    with weights.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    expected = expected_sha256 or sha256
-    if found != expected:
+    expected = expected_sha256 or (sha256 if check_card else None)
+    if expected is not None and (found := artifact_sha256(weights)) != expected:
         raise BadInputError(
             f"{weights} is not the file that was checked: its SHA-256 is {found}, expected {expected}",
             hint="it was altered or cut off: copy it again from where it was trained, or train again",

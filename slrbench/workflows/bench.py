@@ -68,11 +68,7 @@ def bench(
         RunFailedError: every candidate failed while it was measured; the report is written.
         OSError: the folder cannot be written, or the disk is full.
     """
-    require_any(options.axes.backends, options.axes.device)
-    for text in options.untrained:
-        parse_untrained(text)  # before anything is built
-    if folder is not None:
-        check_writable(folder)
+    _check_beforehand(options, folder)
     with tempfile.TemporaryDirectory(prefix="slrbench-untrained-") as scratch:
         models = _models(options, models_folder, Path(scratch), progress)
         plan = plan_candidates(models, options.axes, allow_unverified=options.allow_unverified)
@@ -107,6 +103,15 @@ def bench(
     if not result.measurements:
         raise result.errors[0]
     return report
+
+
+def _check_beforehand(options: BenchOptions, folder: Path | None) -> None:
+    """What can be refused before anything is built or measured."""
+    require_any(options.axes.backends, options.axes.device)
+    for text in options.untrained:
+        parse_untrained(text)
+    if folder is not None:
+        check_writable(folder)
 
 
 def _why_nothing(plan: Plan) -> SlrbenchError:

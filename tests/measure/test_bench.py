@@ -1,5 +1,6 @@
 """bench on real files: what is measured, what is refused and why, and the report that comes of it."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -405,6 +406,39 @@ def test_the_wer_is_of_the_frame_size_and_the_input_that_were_evaluated(exported
     assert report.decision is not None
     assert report.decision.recommended is not None
     assert report.summary[report.decision.recommended].height == 32
+
+
+@pytest.mark.parametrize("backend", ["torch", "torchscript", "onnx", "openvino"])
+def test_no_backend_hashes_its_file_within_the_cold_start(
+    exported: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    from slrbench.measure import worker as worker_module
+
+    events = []
+    digest, clock = hashlib.file_digest, worker_module.perf_counter_ns
+
+    def noted_digest(file: Any, name: Any) -> Any:
+        events.append("hash")
+        return digest(file, name)
+
+    def noted_clock() -> int:
+        events.append("clock")
+        return clock()
+
+    monkeypatch.setattr(hashlib, "file_digest", noted_digest)
+    monkeypatch.setattr(worker_module, "perf_counter_ns", noted_clock)
+    (candidate,) = plan_candidates(find_models([str(exported)]), Axes(backends=(backend,))).candidates
+    events.clear()
+    asked = {
+        "backend": backend, "path": candidate.path, "device": "cpu", "threads": 1, "input_kind": "float32",
+        "first_input": None,
+    }  # fmt: skip
+    worker_module._Worker().open(**asked, sha256=candidate.artifact_sha256)
+    files = 2 if backend == "openvino" else 1
+    assert events[:files] == ["hash"] * files
+    assert set(events[files:]) == {"clock"}
+    with pytest.raises(BadInputError, match="is not the file"):
+        worker_module._Worker().open(**asked, sha256="0" * 64)
 
 
 def test_reports_of_one_day_do_not_overwrite_each_other(tmp_path: Path) -> None:
