@@ -72,10 +72,10 @@ def command(
         init=init,
         imagenet=imagenet,
     )
-    import torch
-
+    from slrbench.measure.environment import default_threads
     from slrbench.reporting.render_markdown import headline
     from slrbench.reporting.tables import lines_of, results_table
+    from slrbench.workflows.export import raise_worst
     from slrbench.workflows.train_and_export import TrainAndExportOptions, train_and_export
 
     with console.Progress() as progress:
@@ -85,7 +85,7 @@ def command(
                 reports_folder=reports,
                 name=name or preset,
                 command="python -m slrbench " + shlex.join(sys.argv[1:]),
-                threads=config.threads or torch.get_num_threads(),
+                threads=config.threads or default_threads(),
                 frames=frames,
                 batches=tuple(int(text) for text in sizes),
                 wer_clips=wer_clips,
@@ -106,7 +106,4 @@ def command(
         + " ".join(str(job.folder(role)) for role in ("teacher", "student"))
         + " --batch 1,4 --frames 32,64",
     )
-    for other in result.errors[:-1]:
-        console.error(other.message, other.hint)
-    if result.errors:
-        raise result.errors[-1]
+    raise_worst(result.errors, console.error)

@@ -3,7 +3,6 @@
 Shapes: B clips, T frames, T' output steps, C classes.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from slrbench.data import open_corpus
 from slrbench.data.corpus import Corpus, Vocabulary
 from slrbench.errors import BadInputError
 from slrbench.evaluation import EvaluationResult, evaluate
+from slrbench.measure.environment import default_threads
 from slrbench.records import Accuracy
 from slrbench.runners.availability import require
 from slrbench.runners.inputs import artifact_sha256
@@ -89,7 +89,7 @@ def evaluate_path(
     runner = open_runner(
         target.backend,
         target.path,
-        threads=threads or os.cpu_count() or 1,
+        threads=threads or default_threads(),
         input_kind=target.input_kind,
         expected_sha256=target.sha256,
     )
@@ -120,6 +120,9 @@ def evaluate_path(
         counts=found.counts,
         wer=found.wer,
         sequences_wrong=found.sequences_wrong,
+        input_kind=target.input_kind,
+        height=corpus.frame_size[0],
+        width=corpus.frame_size[1],
     )
     return Evaluation(accuracy=accuracy, result=found, notes=(*target.notes, *notes))
 
