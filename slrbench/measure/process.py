@@ -21,7 +21,7 @@ from slrbench.errors import BadInputError, RunFailedError, SlrbenchError, Unavai
 
 _ERRORS: dict[str, type[SlrbenchError]] = {e.__name__: e for e in (BadInputError, UnavailableError, RunFailedError)}
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE"}
+_NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 """OpenMP's threads (torch's) otherwise spin while they wait, and the other runtimes do not. Where another program needs
 the core they spin on, 20 ms became 300 to 4000 ms (quarter-width teacher, 2 threads on 2 cores, load average 5).
 """
