@@ -21,9 +21,10 @@ from slrbench.errors import BadInputError, RunFailedError, SlrbenchError, Unavai
 
 _ERRORS: dict[str, type[SlrbenchError]] = {e.__name__: e for e in (BadInputError, UnavailableError, RunFailedError)}
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
-"""OpenMP's threads (torch's) otherwise spin while they wait, and the other runtimes do not. Where another program needs
-the core they spin on, 20 ms became 300 to 4000 ms (quarter-width teacher, 2 threads on 2 cores, load average 5).
+_SHORT_SPINNING = {"GOMP_SPINCOUNT": "3000"}
+"""OpenMP's threads (torch's) otherwise spin for long while they wait. Where another program needs the core they spin on,
+20 ms became 300 to 4000 ms (quarter-width teacher, 2 threads on 2 cores, load average 5); waiting passively cost torch up
+to half of its speed at batch 1. Some thousand turns are microseconds: between calls the threads sleep.
 """
 _CLOSE_LIMIT_S = 10.0
 
@@ -34,7 +35,7 @@ class Worker:
     def __init__(self, *, threads: int) -> None:
         """Start the process; its thread pools are given their size before any library is loaded."""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        environment = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads)) | _NO_SPINNING
+        environment = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads)) | _SHORT_SPINNING
         package_parent = str(Path(slrbench.__file__).parent.parent)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(

@@ -50,7 +50,7 @@ class ModuleRunner:
         self.backend = backend
         self.requested: dict[str, Any] = {
             "device": "cpu", "threads": threads, "inter_op_threads": 1, "precision": "fp32", "input_kind": input_kind,
-            "spinning": False,
+            "omp_spin_count": "3000",
         }  # fmt: skip
         self.actual: dict[str, Any] = {
             "device": "cpu",
@@ -59,7 +59,7 @@ class ModuleRunner:
             "precision": _precision(module),
             "input_kind": input_kind,
             # OpenMP reads it when torch is loaded; workers set it.
-            "spinning": os.environ.get("OMP_WAIT_POLICY", "").lower() != "passive",
+            "omp_spin_count": os.environ.get("GOMP_SPINCOUNT", "default"),
             "version": torch.__version__,
             "float32_matmul_precision": torch.get_float32_matmul_precision(),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
