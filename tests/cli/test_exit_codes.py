@@ -174,7 +174,9 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(repository: Path) -> N
 
 def test_an_interrupt_ends_a_running_command(repository: Path) -> None:
     code = (
-        "import sys, types\n"
+        "import signal, sys, types\n"
+        # A shell starts what it puts in the background with Ctrl-C ignored, and a test runner passes that on.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from slrbench.cli.app import main\n"
         "module = types.ModuleType('slrbench.cli.list')\n"
         "def command():\n"
