@@ -95,6 +95,14 @@ def test_readme_shows_commands_that_parse_and_leaves_none_out(repository: Path) 
     assert {line[0] for line in lines if line} >= set(COMMANDS)
 
 
+def test_readme_links_exist_and_nothing_is_left_to_fill_in(repository: Path) -> None:
+    for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
+        text = (repository / name).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+            assert (repository / target).exists(), f"{name} points to {target}"
+        assert re.findall(r"^[A-Z]+_[A-Z]+$", text, re.MULTILINE) == [], name
+
+
 # --- imports ----------------------------------------------------------------------------------------------------------
 
 WITHOUT_TORCH = (
