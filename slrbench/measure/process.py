@@ -22,8 +22,8 @@ from slrbench.errors import BadInputError, RunFailedError, SlrbenchError, Unavai
 _ERRORS: dict[str, type[SlrbenchError]] = {e.__name__: e for e in (BadInputError, UnavailableError, RunFailedError)}
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _SHORT_SPINNING = {"GOMP_SPINCOUNT": "3000"}
-"""OpenMP's threads (torch's) otherwise spin for long while they wait. Where another program needs the core they spin on,
-20 ms became 300 to 4000 ms (quarter-width teacher, 2 threads on 2 cores, load average 5); waiting passively cost torch up
+"""OpenMP's threads (torch's) otherwise spin while they wait. Where another program needs the core, 20 ms turned
+into 300 to 4000 ms (quarter-width teacher, 2 threads on 2 cores, load average 5); waiting passively cost torch up
 to half of its speed at batch 1. Some thousand turns are microseconds: between calls the threads sleep.
 """
 _CLOSE_LIMIT_S = 10.0
