@@ -32,6 +32,7 @@ def command(
 
         for path in preview:
             write_preview(corpus, path, split=split, clips=clips)
+    console.info("rendering every clip to count its frames")
     statistics = dict(corpus.statistics())
     if json:
         console.print_json(statistics)
@@ -58,6 +59,7 @@ def _show(statistics: dict[str, Any]) -> None:
     ]
     headers = ["Split", "Clips", "Frames", "Letters", "Output steps", "Frames/letter", "Not alignable"]
     console.result(console.table(rows, headers))
+    console.result("Signers are named by the code of their sign language, with the letters whose shape training shares.")
     console.result("Spreads are least–median–most; not alignable: clips whose label CTC cannot fit at stride 4.")
 
 

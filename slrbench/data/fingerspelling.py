@@ -81,12 +81,13 @@ class FingerspellingSplit:
 class FingerspellingCorpus:
     """``--data fingerspelling``; see ``FingerspellingCorpus.from_options`` for its options.
 
-    Splits: ``train``, ``dev`` and ``test`` spell disjoint lists of words with the same recordings, so ``test``
-    shows how a network reads words that it never saw. ``test-signers`` spells words with the recordings of
-    alphabets that were never trained on, restricted to letters whose handshape they share with a training
-    alphabet. It can show whether the network reads a handshape or one recording of it. It cannot show accuracy on
-    another sign language: there are few recordings per letter, shared shapes are chosen by a distance, and
-    orientation and habits differ between countries even where the shape is shared.
+    Splits: ``train``, ``dev`` and ``test`` spell disjoint lists of words with the same recordings, so ``test`` shows
+    how a network reads words that it never saw. ``test-signers`` spells words, where the shared letters spell any,
+    and shows each shared letter alone, twice (most clips are such single letters), with the recordings of alphabets
+    that were never trained on, restricted to letters whose handshape they share with a training alphabet. It can show
+    whether the network reads a handshape or one recording of it. It cannot show accuracy on another sign language:
+    there are few recordings per letter, shared shapes are chosen by a distance, and orientation and habits differ
+    between countries even where the shape is shared.
     """
 
     languages: tuple[str, ...] = ("ase",)

@@ -29,7 +29,7 @@ def write_preview(corpus: Corpus, path: Path, *, split: str = "test", clips: int
     """Write a contact sheet (.png, .jpg) or a video (.gif, .mp4) of a split's first clips.
 
     Raises:
-        BadInputError: another suffix, an unknown split, or one without clips.
+        BadInputError: another suffix, a missing folder, an unknown split, or one without clips.
         OSError: the file cannot be written.
     """
     suffix = path.suffix.lower()
@@ -37,6 +37,8 @@ def write_preview(corpus: Corpus, path: Path, *, split: str = "test", clips: int
         raise BadInputError(
             f"cannot write a preview as {path.name!r}", hint=f"end the name in one of {' '.join((*PICTURES, *VIDEOS))}"
         )
+    if not path.parent.is_dir():
+        raise BadInputError(f"there is no folder {path.parent} for {path.name}", hint="make it, or name another")
     source = corpus.split(split)
     chosen = [source[i] for i in range(min(clips, len(source)))]
     if not chosen:

@@ -139,6 +139,11 @@ def _apply(document: dict[str, Any], setting: str) -> None:
     if not equals or not 1 <= len(parts) <= 2:
         raise BadInputError(f"{setting!r} is not field=value or section.field=value", hint="teacher.width=0.5")
     target = document
+    if parts[0] not in RunConfig.model_fields:
+        raise BadInputError(
+            f"unknown section or field {parts[0]!r} in {setting!r}",
+            hint=f"there are {', '.join(name for name in RunConfig.model_fields if name != 'preset')}",
+        )
     if len(parts) == 2:
         target = document.setdefault(parts[0], {})
         if not isinstance(target, dict):

@@ -116,7 +116,12 @@ def train_checkpoint(
     if resumed:
         say(f"{plan.model_id}: continuing after step {trainer.step}")
     trainer.result.starts.append(start_of(trainer.step, str(trainer.device)))
-    trainer.run(_reporter(plan.model_id, progress, say))
+    try:
+        trainer.run(_reporter(plan.model_id, progress, say))
+    except KeyboardInterrupt:
+        if plan.state_path.exists():
+            say(f"{plan.model_id}: interrupted; the same command with --resume continues from {plan.state_path}")
+        raise
     return _finish(plan, trainer, overfit, progress, say)
 
 

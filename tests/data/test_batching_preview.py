@@ -79,6 +79,12 @@ def test_previews_are_real_pictures_and_videos(tmp_path: Path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.gif", "clip.mp4", "sheet.png"]
 
 
+def test_a_preview_into_a_folder_that_is_not_there_is_refused(tmp_path: Path):
+    with pytest.raises(BadInputError, match="there is no folder"):
+        write_preview(open_corpus("fingerspelling:letters=ABCELT,size=24"), tmp_path / "nowhere" / "x.png")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_preview_of_another_kind_is_refused_and_leaves_nothing(tmp_path: Path):
     with pytest.raises(BadInputError, match=r"cannot write a preview as 'x\.txt'"):
         write_preview(open_corpus("fingerspelling:letters=ABCELT,size=24"), tmp_path / "x.txt")

@@ -34,6 +34,7 @@ def test_any_field_can_be_set_by_text():
         ("train_teacher.steps=0", "train_teacher.steps='0' does not fit"),
         ("teacher", "is not field=value"),
         ("a.b.c=1", "is not field=value"),
+        ("foo.bar=1", "unknown section or field 'foo'"),
         ("seed.x=1", "'seed' has no fields"),
         ("data.x=1", "'data' has no fields"),
         ("distillation.alpha=1.5", "distillation.alpha='1.5' does not fit"),
