@@ -59,7 +59,7 @@ def _show(statistics: dict[str, Any]) -> None:
     ]
     headers = ["Split", "Clips", "Frames", "Letters", "Output steps", "Frames/letter", "Not alignable"]
     console.result(console.table(rows, headers))
-    console.result("Signers are named by the code of their sign language, with the letters whose shape training shares.")
+    console.result("Signers are named by the code of their sign language, and the letters whose shape is shared.")
     console.result("Spreads are least–median–most; not alignable: clips whose label CTC cannot fit at stride 4.")
 
 
