@@ -3,7 +3,8 @@
 The rule, in full:
 
 1. Latency is ``end_to_end`` (host to host): that is what a user of the file waits for.
-2. A row is feasible where parity passed for that very file and its WER was measured. Random weights never are.
+2. A row is feasible where parity passed for that very file and its WER was measured and is at most one half: a network
+   that gets more words wrong than right is not worth shipping, however fast. Random weights never are feasible.
 3. Like is compared with like: one batch, one number of frames, one frame size, one number of threads. The decision is
    made at the smallest batch (1 is the live case), there at the frames, frame size and threads that most feasible rows
    share; rows at other settings are in the tables and not in the decision.
@@ -25,6 +26,9 @@ from slrbench.reporting.statistics import UNTRAINED
 WER_TOLERANCE = 0.01
 """How much worse than the best WER (absolute, a share) a row may be and still be recommended."""
 
+LARGEST_WER = 0.5
+"""The largest WER (a share) that a row may have and still be feasible: half of the words wrong."""
+
 DECISION_SCOPE: Scope = "end_to_end"
 
 _Setting = tuple[int, int, int, int, int]  # batch, frames, height, width, threads
@@ -40,7 +44,7 @@ def decide(rows: Sequence[SummaryRow]) -> Decision:
             scope=DECISION_SCOPE,
             pareto=(),
             recommended=None,
-            reason="Nothing can be recommended: no row has both a passed parity check and a measured WER.",
+            reason=f"Nothing can be recommended: {_why_nothing(rows, in_scope)}.",
             rejected=_rejections(rejected),
         )
     setting = _decision_setting(rows[i] for i in feasible)
@@ -92,7 +96,16 @@ def _infeasible(row: SummaryRow) -> str | None:
         return "parity was not run for this file"
     if row.wer is None:
         return "the WER of this file was not measured with this input and frame size"
+    if _wer(row) > LARGEST_WER:
+        return f"reads too little: WER {percent(row.wer)} %"
     return None
+
+
+def _why_nothing(rows: Sequence[SummaryRow], in_scope: Sequence[int]) -> str:
+    proven = [row.wer for row in (rows[i] for i in in_scope) if row.parity == "passed" and isinstance(row.wer, float)]
+    if not proven:
+        return "no row has both a passed parity check and a measured WER"
+    return f"the best WER is {percent(min(proven))} %, and above {percent(LARGEST_WER)} % a network reads too little"
 
 
 def _setting(row: SummaryRow) -> _Setting:

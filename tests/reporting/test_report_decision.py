@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slrbench.records import Report, SummaryRow
-from slrbench.reporting.decision import WER_TOLERANCE, decide, dominates, pareto_front
+from slrbench.reporting.decision import LARGEST_WER, WER_TOLERANCE, decide, dominates, pareto_front
 
 Make = Callable[..., SummaryRow]
 
@@ -72,6 +72,22 @@ def test_a_row_that_is_not_proven_never_wins(make_row: Make, fields: dict[str, o
     alone = decide([fast])
     assert (alone.recommended, alone.pareto) == (None, ())
     assert "Nothing can be recommended" in alone.reason
+
+
+def test_a_network_that_reads_too_little_never_wins(make_row: Make) -> None:
+    useless = make_row(p50_s=1e-6, wer=0.8966)
+    assert decide([useless, make_row()]).recommended == 1
+    assert _reason([useless, make_row()], 0) == "reads too little: WER 89.66 %"
+    alone = decide([make_row(wer=0.95), useless, make_row(wer=0.6, parity="failed")])
+    assert (alone.recommended, alone.pareto) == (None, ())
+    assert alone.reason == (
+        "Nothing can be recommended: the best WER is 89.66 %, and above 50.00 % a network reads too little."
+    )
+
+
+def test_half_of_the_words_wrong_is_the_limit(make_row: Make) -> None:
+    assert decide([make_row(wer=LARGEST_WER)]).recommended == 0
+    assert decide([make_row(wer=LARGEST_WER + 0.001)]).recommended is None
 
 
 def test_a_small_difference_in_wer_buys_speed_and_a_large_one_does_not(make_row: Make) -> None:
