@@ -29,6 +29,9 @@ WER_TOLERANCE = 0.01
 LARGEST_WER = 0.5
 """The largest WER (a share) that a row may have and still be feasible: half of the words wrong."""
 
+SMALLER_FILE = 0.9
+"""How large a file may be, as a share of the recommended one, to be named as the choice where size matters."""
+
 DECISION_SCOPE: Scope = "end_to_end"
 
 _Setting = tuple[int, int, int, int, int]  # batch, frames, height, width, threads
@@ -186,7 +189,7 @@ def _reason(
     gains: dict[int, list[str]] = {}  # one sentence per file, though it may be better in two ways
     if rows[fastest].p50_s < row.p50_s:
         gains.setdefault(fastest, []).append("speed")
-    if rows[smallest].size_bytes < row.size_bytes:
+    if rows[smallest].size_bytes <= SMALLER_FILE * row.size_bytes:
         gains.setdefault(smallest, []).append("size")
     if _wer(rows[most_accurate]) < _wer(row):
         gains.setdefault(most_accurate, []).append("accuracy")

@@ -1,8 +1,9 @@
 """report.md: the decision first, then the tables behind it, for GitHub and for a terminal of 100 columns."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from slrbench.records import Decision, Measurement, Report
+from slrbench.records import Decision, Measurement, Report, SummaryRow
 from slrbench.reporting.display import (
     MISSING,
     backend_name,
@@ -13,7 +14,8 @@ from slrbench.reporting.display import (
     row_name,
     with_input,
 )
-from slrbench.reporting.markdown import bullets, free_table, paragraphs, table, text
+from slrbench.reporting.doubts import doubts
+from slrbench.reporting.markdown import Cells, bullets, free_table, paragraphs, table, text
 from slrbench.reporting.tables import (
     backend_on,
     latency_table,
@@ -64,11 +66,28 @@ def headline(report: Report) -> str:
     if decision.recommended is None:
         return decision.reason
     row = report.summary[decision.recommended]
+    ship = "First impression, not a decision: ship" if doubts(report) else "Ship"
     speed = "" if row.real_time_factor is None else f", {number(row.real_time_factor)} times real time"
     return (
-        f"Ship {row_name(row)}: {milliseconds(row.p50_s)} ms for {_clips(row.batch)} of {row.frames} frames{speed}, "
-        f"WER {percent(row.wer)} % ({row.wer_split}), {megabytes(row.size_bytes)} MB."
+        f"{ship} {row_name(row)}: {milliseconds(row.p50_s)} ms for {_clips(row.batch)} of {row.frames} frames{speed}, "
+        f"{megabytes(row.size_bytes)} MB, WER {_wer(report, row)}."
     )
+
+
+def _wer(report: Report, row: SummaryRow) -> str:
+    """The row's WER and, where training measured it, that on signers never seen, without which it flatters."""
+    unseen = _wer_on_unseen_signers(report, row)
+    if unseen is None:
+        return f"{percent(row.wer)} % ({row.wer_split})"
+    return f"{percent(row.wer)} % ({row.wer_split}: recordings seen in training); {percent(unseen)} % on {_UNSEEN}"
+
+
+_UNSEEN = "signers never seen"
+
+
+def _wer_on_unseen_signers(report: Report, row: SummaryRow) -> float | None:
+    """That of the checkpoint from which the row's file was exported."""
+    return next((f.test_signers.wer for f in report.training if f.model == row.model and f.test_signers), None)
 
 
 def _clips(batch: int) -> str:
@@ -123,8 +142,14 @@ def _parity(report: Report) -> str:
         )
     if not rows:
         return ""
-    return table(
-        ["Model", "Backend", "Verdict", "Because", "Cases", "Max abs error", "Tolerance", "Needed"], rows, left=4
+    headers = ["Model", "Backend", "Verdict", "Because", "Cases", "Max abs error", "Tolerance", "Needed"]
+    if all(verdict.get("passed") for verdict in report.verdicts.values()):  # then there is nothing to give a reason for
+        cells = table([*headers[:3], *headers[4:]], [(*row[:3], *row[4:]) for row in rows], left=3)
+    else:
+        cells = table(headers, rows, left=4)
+    return paragraphs(
+        cells,
+        "Needed: the absolute tolerance that would have been needed beside the relative one of 1e-4.",
     )
 
 
@@ -197,23 +222,37 @@ def _decision(report: Report) -> str:
 def _reason(report: Report) -> str:
     """Empty where there is nothing beyond the headline."""
     decision = report.decision
-    return "" if decision is None or decision.recommended is None else decision.reason
+    if decision is None or decision.recommended is None:
+        return ""
+    row = report.summary[decision.recommended]
+    unseen = _wer_on_unseen_signers(report, row)
+    if unseen is None:
+        return decision.reason
+    return (
+        f"{decision.reason} On {_UNSEEN} (`test-signers`), the checkpoint of {row.model} has a WER of "
+        f"{percent(unseen)} %; the decision does not look at that figure."
+    )
 
 
 def _front(report: Report, decision: Decision) -> str:
     if not decision.pareto:
         return ""
+    rows = [report.summary[i] for i in decision.pareto]
+    unseen = [_wer_on_unseen_signers(report, row) for row in rows]
+    shown = any(wer is not None for wer in unseen)
+    headers = ["Pareto front", "Backend", "Prec.", "Device", "", "p50 (ms)", "File (MB)", "WER (%)"]
     cells = table(
-        ["Pareto front", "Backend", "Prec.", "Device", "", "p50 (ms)", "WER (%)", "File (MB)"],
+        [*headers, *([f"WER, {_UNSEEN} (%)"] if shown else [])],
         [
             (
                 *who(row),
                 "**recommended**" if i == decision.recommended else "",
                 milliseconds(row.p50_s),
-                percent(row.wer),
                 megabytes(row.size_bytes),
+                percent(row.wer),
+                *([percent(wer)] if shown else []),
             )
-            for i, row in ((i, report.summary[i]) for i in decision.pareto)
+            for i, row, wer in zip(decision.pareto, rows, unseen, strict=True)
         ],
         left=5,
     )
@@ -223,9 +262,26 @@ def _front(report: Report, decision: Decision) -> str:
 def _rejected(report: Report, decision: Decision) -> str:
     if not decision.rejected:
         return ""
-    rows = [(report.summary[r.row], r.reason) for r in decision.rejected]
-    return table(
-        ["Not recommended", "Backend", "B x T", "Because"],
-        [(row.model, backend_on(row), shape(row), reason) for row, reason in rows],
-        left=4,
-    )
+    return table(["Not recommended", "Backend", "B x T", "Because"], _folded(report, decision), left=4)
+
+
+def _folded(report: Report, decision: Decision) -> list[Cells]:
+    """One line per file and reason; one for all files that are out for the same reason at other batches."""
+    of_file: dict[tuple[str, str, str], list[SummaryRow]] = {}
+    for rejection in decision.rejected:
+        row = report.summary[rejection.row]
+        of_file.setdefault((row.model, backend_on(row), rejection.reason), []).append(row)
+    decided_at = None if decision.recommended is None else report.summary[decision.recommended].batch
+    lines: dict[tuple[str, ...], list[SummaryRow]] = {}
+    for (model, backend, reason), rows in of_file.items():
+        elsewhere = decided_at is not None and all(row.batch != decided_at for row in rows)
+        key = (reason, *map(shape, rows)) if elsewhere else (reason, model, backend)
+        lines.setdefault(key, []).extend(rows)
+    return [
+        (_each(row.model for row in rows), _each(map(backend_on, rows)), _each(map(shape, rows)), key[0])
+        for key, rows in lines.items()
+    ]
+
+
+def _each(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(words))

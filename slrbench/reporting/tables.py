@@ -6,7 +6,8 @@ from typing import Any
 
 from slrbench.records import ErrorCounts, Report, SummaryRow, TrainingFigures
 from slrbench.reporting.display import MISSING, backend_name, megabytes, milliseconds, number, percent
-from slrbench.reporting.markdown import Cells, paragraphs, table
+from slrbench.reporting.doubts import accuracies_shown, doubts
+from slrbench.reporting.markdown import Cells, bullets, paragraphs, table
 from slrbench.reporting.statistics import MIN_SAMPLES, VIDEO_HZ
 
 
@@ -67,7 +68,13 @@ def training_tables(figures: Sequence[TrainingFigures]) -> str:
         "WER counts words as the corpus defines them (letters, for fingerspelling). Nothing in `dev` and `test` was "
         "trained on; the control runs destroy what there is to read and must fail."
     )
-    return paragraphs(models, errors, explanation) if error_rows else models
+    signers = (
+        "For fingerspelling that means words never spelled in training, by the same recordings. `test-signers`: "
+        "signers never seen in training; its clips are mostly single letters."
+    )
+    if not error_rows:
+        return models
+    return paragraphs(models, errors, explanation, signers if any(f.test_signers for f in figures) else "")
 
 
 def _error_rows(figures: TrainingFigures) -> list[Cells]:
@@ -114,13 +121,13 @@ def results_table(report: Report, lines: Sequence[Line]) -> str:
         cells,
         f"p50: end to end for one call (a whole batch), host to host. {_wer_basis(report)} "
         f"{_shapes(lines)}; {_threads(lines)}.",
+        *(["What speaks against deciding on these figures:", bullets(reasons)] if (reasons := doubts(report)) else []),
     )
 
 
 def _wer_basis(report: Report) -> str:
     """On what the rows' WER rests."""
-    shown = {(row.artifact_sha256, row.backend, row.input_kind, row.wer_split) for row in report.summary}
-    used = [a for a in report.accuracies if (a.artifact_sha256, a.backend, a.input_kind, a.split) in shown]
+    used = accuracies_shown(report)
     sizes = sorted({(a.clips, a.counts.reference_words) for a in used})
     splits = sorted({a.split for a in used})
     if not used:

@@ -115,6 +115,13 @@ def test_the_price_of_the_choice_is_said(make_row: Make) -> None:
     assert "10.0 ms (x0.20), WER 6.00 % (+4.00 points), 8.00 MB (x0.20)" in decision.reason
 
 
+@pytest.mark.parametrize(("size", "named"), [(9_000_000, True), (9_100_000, False)])
+def test_a_file_is_named_for_its_size_where_it_is_a_tenth_smaller(make_row: Make, size: int, named: bool) -> None:
+    decision = decide([make_row(p50_s=0.01, size_bytes=10_000_000), make_row(p50_s=0.02, size_bytes=size)])
+    assert decision.recommended == 0
+    assert ("If size matters more" in decision.reason) == named
+
+
 def test_other_batches_frames_and_threads_are_not_compared(make_row: Make) -> None:
     rows = [
         make_row(batch=1, frames=32, p50_s=0.02),

@@ -96,12 +96,54 @@ def test_the_end_of_a_run_shows_the_main_table_and_the_decision_without_marks(go
     assert "**" not in text
 
 
+def test_the_wer_on_signers_never_seen_stands_beside_the_other(golden_report: Report) -> None:
+    text = render_markdown(golden_report)
+    unseen = "(test: recordings seen in training); 18.16 % on signers never seen."
+    assert headline(golden_report).endswith(unseen)
+    decision = text.split("## Decision")[1]
+    assert "has a WER of 18.16 %" in decision
+    assert "WER, signers never seen (%)" in decision
+    assert "mostly single letters" in text
+    without = render_markdown(
+        golden_report.model_copy(
+            update={"training": tuple(f.model_copy(update={"test_signers": None}) for f in golden_report.training)}
+        )
+    )
+    assert "% (test)." in without
+    assert "never seen" not in without
+    assert "single letters" not in without
+
+
 def test_a_failed_file_that_was_not_measured_is_named_by_its_verdict(golden_report: Report) -> None:
     sha256, verdict = next(iter(golden_report.verdicts.items()))
     known = {"model": "student-x", "format": "onnx", "input_kind": "uint8"}
     for named, shown in ((verdict, sha256[:12]), ({**verdict, **known}, "student-x"), (known, "onnx (uint8)")):
         report = golden_report.model_copy(update={"verdicts": {sha256: named}, "summary": (), "decision": None})
         assert f"| {shown} " in render_markdown(report).split("## Parity")[1]
+
+
+def test_reasons_stand_in_the_parity_table_only_where_a_file_failed(golden_report: Report) -> None:
+    passed = {sha256: verdict for sha256, verdict in golden_report.verdicts.items() if verdict["passed"]}
+    for verdicts, because in ((golden_report.verdicts, True), (passed, False)):
+        text = render_markdown(golden_report.model_copy(update={"verdicts": verdicts}))
+        parity = text.split("## Parity")[1].split("## ")[0]
+        assert ("Because" in parity) == because
+        assert "relative one of 1e-4" in parity
+
+
+def test_rows_out_for_the_same_reason_at_another_batch_are_one_line(golden_report: Report) -> None:
+    one = next(row for row in golden_report.summary if row.scope == "end_to_end")
+    rows = [
+        one.model_copy(update={"backend": backend, "batch": batch, "model": model})
+        for model in ("teacher", "student")
+        for backend in ("onnx", "openvino")
+        for batch in (1, 4, 8)
+    ]
+    text = render_markdown(golden_report.model_copy(update={"summary": tuple(rows), "decision": decide(rows)}))
+    folded = [line for line in text.split("Not recommended")[1].splitlines() if "decided at batch 1" in line]
+    assert len(folded) == 2
+    for line, batch in zip(folded, (4, 8), strict=True):
+        assert [word in line for word in ("teacher, student", "onnx, openvino", f"{batch} x 32")] == [True] * 3
 
 
 def test_what_was_asked_for_and_not_given_is_said(golden_report: Report) -> None:

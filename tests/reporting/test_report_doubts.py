@@ -1,0 +1,64 @@
+"""What speaks against deciding on a report's figures is found, and said where the decision is."""
+
+from typing import Any
+
+import pytest
+
+from slrbench.records import Report
+from slrbench.reporting.doubts import doubts
+from slrbench.reporting.render_markdown import headline, render_decision, render_markdown
+
+
+def _with_row(report: Report, **fields: Any) -> Report:
+    """The report with another recommended row."""
+    assert report.decision is not None
+    assert report.decision.recommended is not None
+    rows = list(report.summary)
+    rows[report.decision.recommended] = rows[report.decision.recommended].model_copy(update=fields)
+    return report.model_copy(update={"summary": tuple(rows)})
+
+
+def _with_load(report: Report, load: float | None) -> Report:
+    return report.model_copy(
+        update={"environment": report.environment.model_copy(update={"load_average_1m": load})},
+    )
+
+
+def _with_words(report: Report, words: int) -> Report:
+    fewer = [
+        a.model_copy(update={"counts": a.counts.model_copy(update={"reference_words": words})})
+        for a in report.accuracies
+    ]
+    return report.model_copy(update={"accuracies": tuple(fewer)})
+
+
+def test_good_figures_leave_no_doubt(golden_report: Report) -> None:
+    for report in (_with_load(golden_report, 1.5), _with_load(golden_report, None), _with_words(golden_report, 200)):
+        assert doubts(report) == []
+        assert headline(report).startswith("Ship ")
+        assert "speaks against" not in render_markdown(report)
+
+
+def _doubtful(report: Report) -> dict[str, Report]:
+    p50_s = 0.0204048
+    return {
+        "load average 1.60 on 2 logical cores": _with_load(report, 1.6),
+        "times the median": _with_row(report, mean_s=1.4 * p50_s),
+        "batch / p50 differ": _with_row(report, throughput_clips_per_s=0.4 / p50_s),
+        "(x2.50)": _with_row(report, throughput_clips_per_s=2.5 / p50_s),
+        "rests on 199 words": _with_words(report, 199),
+    }
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_each_doubt_is_said_under_the_results_and_in_the_headline(golden_report: Report, index: int) -> None:
+    words, report = list(_doubtful(golden_report).items())[index]
+    assert len(doubts(report)) == 1
+    assert words in doubts(report)[0]
+    assert headline(report).startswith("First impression, not a decision: ship teacher-demo on openvino")
+    assert words in render_markdown(report).split("## Results")[1].split("## ")[0]
+    assert words in render_decision(report)
+
+
+def test_nothing_measured_is_nothing_to_doubt(golden_report: Report) -> None:
+    assert doubts(_with_load(golden_report, 9.0).model_copy(update={"summary": ()})) == []
