@@ -142,6 +142,8 @@ def _parity(report: Report) -> str:
         )
     if not rows:
         return ""
+    tolerances = sorted({verdict.get("tolerance_rtol", 1e-4) for verdict in report.verdicts.values()})
+    relative = " or ".join(f"{tolerance:.0e}".replace("e-0", "e-") for tolerance in tolerances)
     headers = ["Model", "Backend", "Verdict", "Because", "Cases", "Max abs error", "Tolerance", "Needed"]
     if all(verdict.get("passed") for verdict in report.verdicts.values()):  # then there is nothing to give a reason for
         cells = table([*headers[:3], *headers[4:]], [(*row[:3], *row[4:]) for row in rows], left=3)
@@ -149,7 +151,7 @@ def _parity(report: Report) -> str:
         cells = table(headers, rows, left=4)
     return paragraphs(
         cells,
-        "Needed: the absolute tolerance that would have been needed beside the relative one of 1e-4.",
+        f"Needed: the absolute tolerance that would have been needed beside the relative one of {relative}.",
     )
 
 
