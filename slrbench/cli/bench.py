@@ -108,9 +108,8 @@ def command(
         console.print_json({"report": path, "summary": report.summary, "skipped": report.skipped})
     else:
         _show(report)
-    console.wrote(
-        [path, folder / "report.md", folder / "report.csv"], next_command=f"python -m slrbench report {folder}"
-    )
+    deeper = _deeper(sys.argv[1:], None if quick else 2 * options.settings.rounds)
+    console.wrote([path, folder / "report.md", folder / "report.csv"], next_command=deeper)
     require_passed_parity(report)
 
 
@@ -136,6 +135,18 @@ def _numbers(text: str, option: str) -> tuple[int, ...]:
 
 def _command_line() -> str:
     return shlex.join(["python", "-m", "slrbench", *sys.argv[1:]])
+
+
+def _deeper(arguments: list[str], rounds: int | None) -> str:
+    """The same measurement without --quick, with that many rounds (None: the usual), into a folder of its own."""
+    kept: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word in ("--rounds", "--output", "-o"):
+            next(words, None)
+        elif word not in ("--quick", "--json") and not word.startswith(("--rounds=", "--output=", "-o")):
+            kept.append(word)
+    return shlex.join(["python", "-m", "slrbench", *kept, *(["--rounds", str(rounds)] if rounds else [])])
 
 
 def _show(report: "Report") -> None:

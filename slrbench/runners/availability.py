@@ -116,7 +116,7 @@ def _why_not_on_gpu(backend: str) -> tuple[str, str]:
     if backend == "trt":
         missing = "the TensorRT backend is not part of this version of slrbench"
         instead = f"use --backend {','.join(CPU_BACKENDS)} --device cpu"
-        return (missing, instead) if visible else ("no CUDA device is visible", f"{missing}; {instead}")
+        return missing if visible else f"{missing}, and no CUDA device is visible here", instead
     missing = "this version of slrbench runs artifacts on the CPU only"
     return (missing, "use --device cpu") if visible else ("no CUDA device is visible", f"use --device cpu: {missing}")
 

@@ -25,6 +25,9 @@ MODELS_FOLDER = Path("trained_models")
 PRECISION = "fp32"
 _VIDEO_AXES = {"float32": (0, 2, 3, 4), "uint8": (0, 1, 2, 3)}  # of B, T, H, W
 
+_NUMBERS = {"threads": "--threads", "batches": "--batch", "frames": "--frames", "sizes": "--size"}
+_EXAMPLES = {"--threads": "1,2", "--batch": "1,8", "--frames": "32,64", "--size": "64"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Axes:
@@ -50,9 +53,11 @@ class Axes:
         check_device(self.device)
         for kind in self.input_kinds:
             check_input_kind(kind)
-        for name in ("threads", "batches", "frames", "sizes"):
+        for name, option in _NUMBERS.items():
             if bad := [value for value in getattr(self, name) if value < 1]:
-                raise BadInputError(f"{name} is {bad[0]}, expected at least 1")
+                raise BadInputError(
+                    f"{option} is {bad[0]}, expected at least 1", hint=f"{option} {_EXAMPLES[option]}, for example"
+                )
         for name in ("backends", "threads", "batches", "frames", "input_kinds"):
             if not getattr(self, name):
                 raise BadInputError(f"no {name} given", hint="python -m slrbench bench --help shows the defaults")
@@ -177,7 +182,7 @@ def _plan_file(
     plan: Plan, model: BenchModel, backend: str, input_kind: str, axes: Axes, *, allow_unverified: bool
 ) -> None:
     def refuse(error: SlrbenchError, parity: ParityWord | None = None) -> None:
-        kind = "" if input_kind == "float32" else f"{input_kind} input: "
+        kind = "" if input_kind == "float32" or f" {input_kind} " in error.message else f"{input_kind} input: "
         row = _row(model, backend, axes.device, kind + error.message).model_copy(update={"parity": parity})
         if all(row != known for known, _ in plan.refused):  # a fixed axis is the same clash at every other axis' values
             plan.refused.append((row, error))
@@ -224,7 +229,10 @@ def _find_file(model: BenchModel, backend: str, input_kind: str) -> _File:
     again = f"python -m slrbench export {model.folder} --formats {backend}"
     again += "" if input_kind == "float32" else f" --input {input_kind}"
     if entry is None:
-        raise BadInputError(f"{model.model_id} has no {backend} file", hint=again)
+        other = "float32" if input_kind == "uint8" else "uint8"
+        if model.manifest.find(backend, PRECISION, other) is None:
+            raise BadInputError(f"{model.model_id} has no {backend} file", hint=again)
+        raise BadInputError(f"{model.model_id} has no {input_kind} {backend} file (there is a {other} one)", hint=again)
     artifact = entry.artifact
     path = model.folder / artifact.path
     if artifact.built_from_sha256 != model.weights_sha256:

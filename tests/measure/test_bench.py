@@ -13,6 +13,7 @@ import torch
 
 from exporters.artifact import Manifest, read_manifest, write_manifest
 from slrbench.cli.app import main
+from slrbench.cli.bench import _deeper
 from slrbench.data import open_corpus
 from slrbench.errors import BadInputError, ExitCode, NegativeVerdictError, UnavailableError
 from slrbench.measure.rounds import MeasureSettings
@@ -123,7 +124,7 @@ def test_an_unavailable_backend_alone_is_exit_3_and_writes_nothing(
 ) -> None:
     assert run("--backend", "trt", "-o", tmp_path / "report") == ExitCode.UNAVAILABLE
     error = capsys.readouterr().err
-    assert "error: backend 'trt' cannot run here: no CUDA device is visible" in error
+    assert "error: backend 'trt' cannot run here: the TensorRT backend is not part of this version" in error
     assert error.count("error:") == error.count("hint:") == 1
     assert not (tmp_path / "report").exists()
     assert run("--backend", "onnx", "--device", "cuda") == ExitCode.UNAVAILABLE
@@ -254,7 +255,7 @@ def plan_errors(folder: Path, **axes: Any) -> list[tuple[type[Exception], str]]:
 
 def test_every_refusal_has_its_reason(model: Path) -> None:
     assert plan_errors(model, backends=("onnx",), input_kinds=("uint8",)) == [
-        (BadInputError, "uint8 input: tiny has no onnx file")
+        (BadInputError, "tiny has no uint8 onnx file (there is a float32 one)")
     ]
     (size,) = plan_errors(model, backends=("openvino",), sizes=(64,))
     assert size == (BadInputError, "model.openvino.xml takes height 32, not 64")
@@ -446,3 +447,15 @@ def test_reports_of_one_day_do_not_overwrite_each_other(tmp_path: Path) -> None:
     first.mkdir()
     assert first.name.endswith("-laptop")
     assert report_folder(tmp_path, "laptop").name == f"{first.name}-2"
+
+
+def test_the_next_command_is_a_deeper_measurement() -> None:
+    arguments = ["bench", "tiny", "--quick", "--rounds", "2", "-o", "there", "--output=x", "--batch", "1,8"]
+    assert _deeper(arguments, None) == "python -m slrbench bench tiny --batch 1,8"
+    assert _deeper(arguments, 10) == "python -m slrbench bench tiny --batch 1,8 --rounds 10"
+
+
+def test_a_number_below_1_names_its_option() -> None:
+    with pytest.raises(BadInputError, match=r"^--batch is 0, expected at least 1") as caught:
+        Axes(batches=(0,))
+    assert caught.value.hint == "--batch 1,8, for example"

@@ -28,7 +28,10 @@ def test_cpu_backends_are_available_with_their_version(backend: str) -> None:
 def test_trt_without_a_gpu_says_what_runs_instead() -> None:
     with pytest.raises(UnavailableError) as caught:
         open_runner("trt", Path("model.engine"), threads=1)
-    assert caught.value.message == "backend 'trt' cannot run here: no CUDA device is visible"
+    assert caught.value.message == (
+        "backend 'trt' cannot run here: the TensorRT backend is not part of this version of slrbench, "
+        "and no CUDA device is visible here"
+    )
     assert str(caught.value.hint).startswith("python -m slrbench bench --backend onnx,openvino ")
     assert caught.value.exit_code == ExitCode.UNAVAILABLE
 
