@@ -169,6 +169,7 @@ def _report(results: dict[str, "OverfitResult"], *, json: bool, path: Path) -> N
         NegativeVerdictError: a run did not reach 0 % WER with the loss under its bound.
     """
     from slrbench.errors import NegativeVerdictError
+    from slrbench.training.overfit_monitor import outcome, what_to_try
 
     if json:
         console.print_json({"runs": results, "plot": path})
@@ -180,10 +181,9 @@ def _report(results: dict[str, "OverfitResult"], *, json: bool, path: Path) -> N
     console.wrote([path], next_command=_next_command(results))
     failed = [name for name, result in results.items() if not result.achieved]
     if failed:
-        bound = results[failed[0]].settings.target_loss
         raise NegativeVerdictError(
-            f"{' and '.join(failed)} did not reach 0% WER with a loss under {bound:g}",
-            hint=f"python -m slrbench overfit {failed[0]} --option a",
+            "; ".join(f"{name}: {outcome(results[name])}" for name in failed),
+            hint=f"python -m slrbench overfit {failed[0]} {what_to_try(results[failed[0]])}",
         )
 
 
@@ -224,7 +224,7 @@ def _four(value: float | None) -> str | None:
 
 
 def _last_words(name: str, result: "OverfitResult") -> list[str]:
-    from slrbench.training.overfit_monitor import debugging_tips
+    from slrbench.training.overfit_monitor import debugging_tips, outcome
 
     prefix = f"{name}: " if name else ""
     if result.achieved:
@@ -232,15 +232,9 @@ def _last_words(name: str, result: "OverfitResult") -> list[str]:
             f"{prefix}SUCCESS! Achieved 0% WER at epoch {result.first_zero_epoch}"
             f"   (loss {_four(result.final_loss)} after {len(result.history)} epochs, {result.seconds:.0f} s)"
         ]
-    tips = debugging_tips(
-        result.history,
-        warnings=len(result.warnings),
-        samples=result.settings.samples,
-        target_loss=result.settings.target_loss,
-    )
+    tips = debugging_tips(result)
     return [
-        f"{prefix}0% WER was not reached: best WER {result.best_wer:.2%} at epoch {result.best_wer_epoch}, "
-        f"best loss {_four(result.best_loss)}",
+        f"{prefix}{outcome(result)}   (best loss {_four(result.best_loss)})",
         "Debugging tips:",
         *[f"  {number}. {tip}" for number, tip in enumerate(tips, start=1)],
     ]

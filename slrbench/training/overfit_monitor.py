@@ -7,7 +7,7 @@ import math
 from collections import deque
 from statistics import median
 
-from slrbench.training.overfit_records import EpochStats
+from slrbench.training.overfit_records import EpochStats, OverfitResult, OverfitSettings
 
 EXPLODING_NORM = 1000.0
 """Gradient norm, before clipping, that no healthy run on a few clips reaches; some hundred are normal at the start."""
@@ -122,24 +122,68 @@ class OverfitMonitor:
         return stats.loss is not None and stats.loss < self.target_loss
 
 
-def debugging_tips(history: tuple[EpochStats, ...], *, warnings: int, samples: int, target_loss: float) -> list[str]:
-    """What to do after a run that did not reach 0 % WER, with what this run showed."""
+def outcome(result: OverfitResult) -> str:
+    """In one sentence, how a run ended with respect to 0 % WER."""
+    settings, zero = result.settings, result.first_zero_epoch
+    if result.achieved:
+        return f"0% WER at epoch {zero}"
+    if zero is None:
+        return f"0% WER was not reached: best WER {result.best_wer:.2%} at epoch {result.best_wer_epoch}"
+    if result.final_counts.wer > 0:
+        measured = max(stats.epoch for stats in result.history if stats.wer is not None)
+        return f"0% WER at epoch {zero} did not hold: {result.final_counts.wer:.2%} at epoch {measured}"
+    last = len(result.history)
+    if result.final_loss is None or result.final_loss >= settings.target_loss:
+        loss = "not finite" if result.final_loss is None else f"{result.final_loss:.4f}"
+        return f"0% WER at epoch {zero}, but the loss is {loss} at epoch {last}, not under {settings.target_loss:g}"
+    return (
+        f"0% WER at epoch {zero} was not confirmed before the last epoch, {last}: it and a loss under "
+        f"{settings.target_loss:g} must hold for {settings.confirm_epochs} epochs"
+    )
+
+
+def what_to_try(result: OverfitResult) -> str:
+    """Options of ``slrbench overfit`` that fit a run that did not succeed."""
+    finite = bool(result.history) and result.history[-1].loss is not None
+    if finite and (result.first_zero_epoch is not None or still_falling(result.history)):
+        return f"--epochs {_more_epochs(result.settings)}"
+    return "--option a"
+
+
+def still_falling(history: tuple[EpochStats, ...]) -> bool:
+    """Whether the loss of the last tenth of the epochs is clearly below that of the tenth before."""
     losses = [stats.loss for stats in history if stats.loss is not None]
-    first = f"Look at the {warnings} WARNING lines above" if warnings else "No WARNING was given"
     if not losses:
-        seen = "the loss was never finite"
-    else:
-        tenth = max(1, len(losses) // 10)
-        late, before = median(losses[-tenth:]), median(losses[-2 * tenth : -tenth] or losses[:tenth])
-        seen = f"it went from {losses[0]:.3f} to {losses[-1]:.3f}, best {min(losses):.3f}, bound {target_loss:g}; "
-        seen += "it was still falling: give it more --epochs" if late < 0.95 * before else "it stands still"
+        return False
+    tenth = max(1, len(losses) // 10)
+    late, before = median(losses[-tenth:]), median(losses[-2 * tenth : -tenth] or losses[:tenth])
+    return late < 0.95 * before
+
+
+def debugging_tips(result: OverfitResult) -> list[str]:
+    """What to do after a run that did not succeed, with what this run showed; what fits it best comes first."""
+    settings = result.settings
+    losses = [stats.loss for stats in result.history if stats.loss is not None]
+    seen = "the loss was never finite"
+    if losses:
+        falls = "it was still falling" if still_falling(result.history) else "it stands still"
+        seen = f"it went from {losses[0]:.3f} to {losses[-1]:.3f}, best {min(losses):.3f}, "
+        seen += f"bound {settings.target_loss:g}; {falls}"
+    tips = [f"Look at the {len(result.warnings)} WARNING lines above"] if result.warnings else []
+    if what_to_try(result).startswith("--epochs"):
+        tips.append(f"Give it more epochs: {what_to_try(result)}; it stops by itself once 0% WER holds")
     return [
-        first,
+        *tips,
         f"Is the loss decreasing steadily? {seen}",
         "Try a lower learning rate: --lr 0.0005, then --lr 0.0001 (--option a)",
-        f"Try fewer samples: --samples {max(1, min(3, samples - 2))} (--option c)",
+        f"Try fewer samples: --samples {max(1, min(3, settings.samples - 2))} (--option c)",
         "Disable dropout completely: --dropout 0",
         "Try AdamW with a small weight decay: --option b",
         "Run python -m slrbench verify on a checkpoint of this network, and share what it prints",
         "Compare both networks with the same hyper-parameters: python -m slrbench overfit --compare",
     ]
+
+
+def _more_epochs(settings: OverfitSettings) -> int:
+    """At least the default: a run that succeeds ends by itself."""
+    return max(OverfitSettings().epochs, 2 * settings.epochs)

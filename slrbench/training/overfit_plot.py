@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import fill
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from exporters.artifact import atomic_path
+from slrbench.training.overfit_monitor import outcome
 from slrbench.training.overfit_records import EpochStats, OverfitResult
 
 _COLOURS = ("#1f77b4", "#d95f02")
@@ -72,10 +74,9 @@ def _summarise(axis: Axes, results: Mapping[str, OverfitResult]) -> None:
     axis.axis("off")
     lines = []
     for name, result in results.items():
-        end = f"0 % WER at epoch {result.first_zero_epoch}" if result.achieved else "0 % WER not reached"
         loss = "not finite" if result.final_loss is None else f"{result.final_loss:.4f}"
         lines += [
-            f"{name}: {end}",
+            fill(f"{name}: {outcome(result)}", 60, subsequent_indent="  "),
             f"  loss {loss} after {len(result.history)} epochs, {result.seconds:.0f} s",
             f"  best WER {result.best_wer:.1%} at epoch {result.best_wer_epoch}, {len(result.warnings)} warnings",
             "",

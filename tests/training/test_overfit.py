@@ -7,10 +7,11 @@ import torch
 
 from slrbench.data.corpus import Clip
 from slrbench.errors import BadInputError
+from slrbench.evaluation import count_errors
 from slrbench.models import registry
 from slrbench.training import overfit
 from slrbench.training.overfit import choose_clips, run_overfit
-from slrbench.training.overfit_monitor import OverfitMonitor, debugging_tips
+from slrbench.training.overfit_monitor import OverfitMonitor, debugging_tips, outcome, what_to_try
 from slrbench.training.overfit_plot import save_plot
 from slrbench.training.overfit_records import OPTIONS, EpochStats, OverfitSettings
 
@@ -225,15 +226,36 @@ def test_a_warning_that_stays_true_is_repeated_seldom():
     assert [line.split(":")[0] for line in lines] == ["WARNING epoch 1", "WARNING epoch 101", "WARNING epoch 201"]
 
 
-def test_tips_say_what_the_run_showed():
-    falls = tuple(stats(e, loss=falling(e) + 0.2) for e in range(1, 40))
-    tips = "\n".join(debugging_tips(falls, warnings=2, samples=5, target_loss=0.1))
+def test_tips_say_what_the_run_showed(learned):
+    def failed(*history, **changes):
+        update = {"achieved": False, "first_zero_epoch": None, "final_loss": history[-1].loss, "history": history}
+        return learned[0].model_copy(update={**update, "warnings": ("WARNING", "WARNING"), **changes})
+
+    falls = failed(*(stats(e, loss=falling(e) + 0.2) for e in range(1, 40)), settings=OverfitSettings())
+    tips = "\n".join(debugging_tips(falls))
     for words in ("the 2 WARNING lines", "still falling", "--lr 0.0001", "--samples 3", "--dropout 0", "--compare"):
         assert words in tips
-    flat = tuple(stats(e) for e in range(1, 40))
-    assert "it stands still" in "\n".join(debugging_tips(flat, warnings=0, samples=1, target_loss=0.1))
-    never = (stats(1, loss=None),)
-    assert "never finite" in "\n".join(debugging_tips(never, warnings=1, samples=5, target_loss=0.1))
+    assert what_to_try(falls) == "--epochs 4000"
+    flat = failed(*(stats(e) for e in range(1, 40)), warnings=())
+    assert "it stands still" in "\n".join(debugging_tips(flat))
+    assert "WARNING" not in "\n".join(debugging_tips(flat))
+    assert what_to_try(flat) == "--option a"
+    assert "never finite" in "\n".join(debugging_tips(failed(stats(1, loss=None))))
+
+
+def test_the_outcome_says_what_happened(learned):
+    result = learned[0]
+    assert outcome(result) == f"0% WER at epoch {result.first_zero_epoch}"
+    history = tuple(stats(e, loss=0.05).model_copy(update={"wer": 0.0}) for e in range(1, 61))
+    update = {"achieved": False, "first_zero_epoch": 55, "history": history, "final_loss": 0.05}
+    short = result.model_copy(update=update)
+    assert "was not confirmed before the last epoch, 60" in outcome(short)
+    assert what_to_try(short).startswith("--epochs ")
+    assert "the loss is 0.2000 at epoch 60" in outcome(short.model_copy(update={"final_loss": 0.2}))
+    wrong = count_errors([("a",) * 32], [("a",) * 31])
+    lost = short.model_copy(update={"final_counts": wrong})
+    assert outcome(lost) == "0% WER at epoch 55 did not hold: 3.12% at epoch 60"
+    assert "not reached: best WER" in outcome(short.model_copy(update={"first_zero_epoch": None}))
 
 
 def test_the_picture_is_a_png_for_one_run_and_for_two(learned, clips, tiny_model, tmp_path):

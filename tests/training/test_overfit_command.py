@@ -48,7 +48,9 @@ def test_failure_gives_tips_and_exit_code_1(run):
     assert "SUCCESS" not in out
     assert "Debugging tips:" in out
     assert "--lr 0.0001" in out
-    assert "error: student did not reach 0% WER with a loss under 0.1" in err
+    assert "error: student: 0% WER was not reached: best WER" in err
+    assert "hint: python -m slrbench overfit student --option a" in err
+    assert "No WARNING" not in out
 
 
 def test_compare_runs_both_with_the_same_settings(run, tmp_path):
@@ -63,7 +65,8 @@ def test_compare_runs_both_with_the_same_settings(run, tmp_path):
     assert runs["teacher"]["settings"]["optimizer"] == "adamw"
     assert len(runs["student"]["history"]) == 2
     assert (tmp_path / "both.png").stat().st_size > 10_000
-    assert "teacher and student did not reach" in err
+    assert "teacher: 0% WER was not reached" in err
+    assert "; student: 0% WER was not reached" in err
 
 
 def test_compare_prints_one_table(run):
