@@ -1,5 +1,6 @@
 """``slrbench evaluate``: word error rate of a checkpoint or an artifact on a split."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,6 +77,15 @@ def command(
     console.result(console.table([row], HEADERS))
     for line in _wrong(found):
         console.result(line)
+    console.wrote([], next_command=_next_command(model))
+
+
+def _next_command(model: Path) -> str:
+    """An artifact is verified next, a model's files are measured against each other."""
+    from slrbench.workflows.verify import kind_of
+
+    command = "bench" if kind_of(find_model(model)) == "checkpoint" else "verify"
+    return f"python -m slrbench {command} {shlex.quote(str(model))}"
 
 
 def _sequences(found: "Evaluation") -> list[dict[str, list[str]]]:

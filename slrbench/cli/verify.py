@@ -1,7 +1,8 @@
 """``slrbench verify``: does a checkpoint or an artifact give log-probabilities, line by line."""
 
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -96,6 +97,13 @@ def _hints(failed: list["FileVerdict"]) -> str:
     return "\n".join(dict.fromkeys(hints))
 
 
-def _next_command(verdicts: list["FileVerdict"]) -> str | None:
-    checkpoints: list[Any] = [verdict.path for verdict in verdicts if verdict.kind == "checkpoint"]
-    return f"python -m slrbench export {' '.join(checkpoints)}" if checkpoints else None
+def _next_command(verdicts: list["FileVerdict"]) -> str:
+    from slrbench.training.card import CARD_NAME
+
+    checkpoints = [verdict.path for verdict in verdicts if verdict.kind == "checkpoint"]
+    if checkpoints:
+        return f"python -m slrbench export {shlex.join(checkpoints)}"
+    path = Path(verdicts[0].path)
+    if not (path.parent / CARD_NAME).exists():
+        return f"python -m slrbench evaluate {shlex.quote(str(path))} --data SPEC"
+    return f"python -m slrbench evaluate {shlex.quote(str(path))}"

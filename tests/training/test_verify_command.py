@@ -169,6 +169,7 @@ def test_an_altered_artifact_is_refused(artifacts, capsys):
     code, out, _ = run(capsys, path)
     assert code == 1
     assert "✗ FAIL - File is that of the manifest (sha256)" in out
+    assert "Parity with the checkpoint" not in out
     path.write_bytes(content[:-200])
     code, _, err = run(capsys, path)
     assert code == 2
