@@ -60,7 +60,8 @@ def test_the_report_has_a_row_for_every_file_with_its_own_wer(run):
         assert min(row["p50_s"], row["cold_start_s"], row["peak_rss_bytes"], row["size_bytes"], row["macs"]) > 0
         assert row["threads"] == 1
     assert len({row["artifact_sha256"] for row in rows}) == len(rows)
-    assert report["decision"]["recommended"] is not None
+    assert report["decision"]["recommended"] is None, "four steps of training read nothing"
+    assert "WER" in report["decision"]["reason"]
     text = (folder / json.loads(done.stdout)["report"]).with_name("report.md").read_text()
     assert text.index("## Decision") > text.index("## Parity")
 
