@@ -4,6 +4,7 @@ Shapes: B clips, T frames, T' = ceil(T / stride) output steps, C classes with bl
 (B, 3, T, H, W) in [-1, 1], log-probabilities are (T', B, C).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -81,7 +82,7 @@ class CtcHead(nn.Module):
         return log_probabilities(self.classifier(self.dropout(hidden)))
 
 
-class Recogniser(nn.Module):
+class Recogniser(nn.Module, ABC):
     """A network that turns a video into CTC log-probabilities. Subclasses implement ``encode``."""
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -91,13 +92,13 @@ class Recogniser(nn.Module):
         self.head: CtcHead
 
     @property
+    @abstractmethod
     def stride(self) -> int:
         """Frames per output step."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, video: Tensor, lengths: Sequence[int] | None) -> Tensor:
         """Features (T', B, F) of a video (B, 3, T, H, W); zero after each clip's own steps where lengths differ."""
-        raise NotImplementedError
 
     def forward(self, video: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Log-probabilities of a video.
