@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
 
-Format = Literal["torchscript", "onnx", "openvino"]
+Format = Literal["torchscript", "onnx", "openvino", "trt"]
+Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
 InputKind = Literal["float32", "uint8"]
 
 
@@ -56,8 +57,11 @@ class Artifact(_Record):
     """One exported network."""
 
     format: Format
-    precision: Literal["fp32", "tf32", "fp16", "bf16", "int8"] = "fp32"
+    precision: Precision = "fp32"
     input_kind: InputKind = "float32"
+    target: str = Field(
+        default="", description="what an engine was built for, such as rtx.sm86-sm89 or trt.sm90; empty: any machine"
+    )
     files: tuple[ArtifactFile, ...] = Field(description="the file that is opened comes first")
     sha256: str = Field(description="of the first file; of all files' hashes, joined, where there are several")
     built_from_sha256: str = Field(description="of the checkpoint's weights file")
@@ -73,8 +77,16 @@ class Artifact(_Record):
 
     @property
     def label(self) -> str:
-        """Short name for tables: ``onnx`` or ``onnx-uint8``."""
-        return self.format if self.input_kind == "float32" else f"{self.format}-{self.input_kind}"
+        """Short name for tables: ``onnx``, ``onnx-uint8`` or ``trt-fp16 rtx.sm86-sm89``."""
+        parts: list[str] = [self.format]
+        parts += [] if self.precision == "fp32" else [self.precision]
+        parts += [] if self.input_kind == "float32" else [self.input_kind]
+        return "-".join(parts) + (f" {self.target}" if self.target else "")
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What tells the artifacts of one manifest apart: format, precision, input and target."""
+        return self.format, self.precision, self.input_kind, self.target
 
 
 class ParityCaseResult(_Record):
@@ -119,6 +131,16 @@ class InvarianceResult(_Record):
     why: str = ""
 
 
+class WerDifference(_Record):
+    """Word error rates of the reference and of the artifact on the same clips; the gate of int8."""
+
+    split: str
+    clips: int
+    reference: float = Field(description="a share")
+    candidate: float = Field(description="a share")
+    allowed: float = Field(description="by how much the candidate's may be larger, a share")
+
+
 class ParityVerdict(_Record):
     """Whether an artifact computes what the checkpoint computes, with the evidence."""
 
@@ -134,6 +156,9 @@ class ParityVerdict(_Record):
     clear_margin: float | None = Field(
         default=None, description="margin of the reference's two best classes from which on a step is clear, nats"
     )
+    gates: str = Field(default="fp32", description="name of the gates, see exporters.gates")
+    machine: str = Field(default="", description="what it ran on, such as a GPU's name; empty: the CPU of the export")
+    wer: WerDifference | None = None
     passed: bool
     reasons: tuple[str, ...] = ()
 
@@ -145,10 +170,18 @@ class ParityVerdict(_Record):
 
 
 class ManifestEntry(_Record):
-    """An artifact and its verdict; no verdict means that parity was not run."""
+    """An artifact and its verdict; no verdict means that parity was not run.
+
+    An engine that was built where it cannot run has no verdict of its own. ``network_parity`` is then that of the typed
+    ONNX graph that it was built from, on a runtime that was at hand: it says nothing about the engine.
+    """
 
     artifact: Artifact
     parity: ParityVerdict | None = None
+    not_run_because: str = Field(default="", description="why there is no verdict, such as ``needs an RTX GPU``")
+    network_parity: ParityVerdict | None = Field(
+        default=None, description="of the graph that an engine was built from; its hash is that of the graph"
+    )
 
     @property
     def parity_word(self) -> Literal["passed", "failed", "not run"]:
@@ -166,18 +199,17 @@ class Manifest(_Record):
     entries: tuple[ManifestEntry, ...] = ()
 
     def find(self, format: str, precision: str = "fp32", input_kind: str = "float32") -> ManifestEntry | None:
-        """The entry of that format, precision and input, or None."""
-        for entry in self.entries:
-            a = entry.artifact
-            if (a.format, a.precision, a.input_kind) == (format, precision, input_kind):
-                return entry
-        return None
+        """The entry of that format, precision and input, or None; of several targets, the one that came last."""
+        found = self.find_all(format, precision, input_kind)
+        return found[-1] if found else None
+
+    def find_all(self, format: str, precision: str = "fp32", input_kind: str = "float32") -> tuple[ManifestEntry, ...]:
+        """The entries of that format, precision and input, one for each target, oldest first."""
+        return tuple(e for e in self.entries if e.artifact.key[:3] == (format, precision, input_kind))
 
     def with_entry(self, new: ManifestEntry) -> "Manifest":
-        """A manifest in which ``new`` stands in place of the entry of the same format, precision and input."""
-        a = new.artifact
-        key = (a.format, a.precision, a.input_kind)
-        kept = [e for e in self.entries if (e.artifact.format, e.artifact.precision, e.artifact.input_kind) != key]
+        """A manifest in which ``new`` stands in place of the entry of the same key, at the end."""
+        kept = [e for e in self.entries if e.artifact.key != new.artifact.key]
         return self.model_copy(update={"entries": (*kept, new)})
 
 

@@ -36,8 +36,13 @@ class Candidate(Record):
 
     model: str = Field(description="model id, or ``untrained teacher:width=1,size=224``")
     backend: Literal["torch", "torchscript", "onnx", "openvino", "trt"]
-    format: str = Field(description="checkpoint, torchscript, onnx, openvino")
+    format: str = Field(description="checkpoint, torchscript, onnx, openvino, trt")
     precision: str = "fp32"
+    variant: str = Field(
+        default="",
+        description="another way to run the same file: a torch.compile mode, an execution provider, cuda-graph; "
+        "empty: the runtime's usual one",
+    )
     device: str = "cpu"
     threads: int = Field(ge=1)
     batch: int = Field(ge=1)
@@ -92,6 +97,15 @@ class Measurement(Record):
     peak_rss_bytes: int | None = Field(
         default=None, description="peak resident memory of a process that imports only that runtime"
     )
+    device_s: tuple[float, ...] = Field(
+        default=(), description="device time of run by events on its stream, the same calls; empty on a CPU"
+    )
+    device_memory_bytes: dict[str, int] = Field(
+        default_factory=dict, description="device memory by what holds it: engine, context, buffers, peak"
+    )
+    gpu: dict[str, Any] = Field(
+        default_factory=dict, description="state of the GPU before and after each round; empty on a CPU"
+    )
     warnings: tuple[str, ...] = ()
 
 
@@ -145,6 +159,7 @@ class SummaryRow(Record):
     backend: str
     format: str
     precision: str
+    variant: str = ""
     device: str
     threads: int
     batch: int
@@ -158,6 +173,7 @@ class SummaryRow(Record):
     p95_s: float | None
     p99_s: float | None
     mean_s: float
+    device_p50_s: float | None = Field(default=None, description="median device time by events; null on a CPU")
     samples: int
     throughput_clips_per_s: float | None
     frames_per_s: float | None
@@ -166,6 +182,7 @@ class SummaryRow(Record):
     )
     cold_start_s: float | None
     peak_rss_bytes: int | None
+    device_memory_bytes: int | None = Field(default=None, description="peak device memory; null on a CPU")
     size_bytes: int
     parameters: int | None
     macs: int | None

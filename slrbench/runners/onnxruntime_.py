@@ -86,6 +86,14 @@ class OnnxRunner:
         result: NDArray[np.float32] = pending[0].numpy()
         return result
 
+    def device_seconds(self) -> float | None:
+        """None: the host's clock is all there is on a CPU."""
+        return None
+
+    def device_memory(self) -> dict[str, int]:
+        """Empty: there is no device memory on a CPU."""
+        return {}
+
     def close(self) -> None:
         """Let go of the session."""
         self._session = None

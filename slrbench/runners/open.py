@@ -36,6 +36,8 @@ def open_runner(
     device: str = "cpu",
     threads: int,
     input_kind: str = "float32",
+    precision: str = "fp32",
+    variant: str = "",
     expected_sha256: str | None = None,
     already_hashed: bool = False,
 ) -> Runner:
@@ -47,6 +49,8 @@ def open_runner(
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         threads: threads inside an operator; operators run one after another.
         input_kind: ``float32`` or ``uint8``, as the artifact was exported.
+        precision: what the runtime is to compute in: ``fp32`` everywhere on a CPU.
+        variant: another way to run the same file, where the runtime has several; empty: its usual one.
         expected_sha256: the artifact's hash as its manifest has it; another file is refused.
         already_hashed: the caller has just compared the file's hash, and loading is to be timed: nothing is hashed,
             not even a checkpoint, whose card always states a hash.

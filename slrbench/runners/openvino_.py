@@ -82,6 +82,14 @@ class OpenVinoRunner:
         result: NDArray[np.float32] = np.array(pending.data)
         return result
 
+    def device_seconds(self) -> float | None:
+        """None: the host's clock is all there is on a CPU."""
+        return None
+
+    def device_memory(self) -> dict[str, int]:
+        """Empty: there is no device memory on a CPU."""
+        return {}
+
     def close(self) -> None:
         """Let go of the request and the compiled model."""
         self._request = None

@@ -33,6 +33,17 @@ class Runner(Protocol):
         """Device to host: log-probabilities ``(T', B, C)``."""
         ...
 
+    def device_seconds(self) -> float | None:
+        """Device time of the last ``run``, from events on its stream, after ``synchronize``; None on a CPU.
+
+        A figure of its own beside the host clock's, which alone compares runtimes.
+        """
+        ...
+
+    def device_memory(self) -> dict[str, int]:
+        """Device memory by what holds it (``engine``, ``context``, ``buffers``, ``peak``), bytes; empty on a CPU."""
+        ...
+
     def close(self) -> None:
         """Release everything; a second call does nothing."""
         ...

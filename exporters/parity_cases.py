@@ -1,0 +1,98 @@
+"""Parity cases as a file: inputs and the reference's outputs, so that a target machine can judge without torch.
+
+``parity.npz`` holds ``video_<i>``, uint8 ``(B, T, H, W, 3)``, and ``log_probs_<i>``, float32 ``(T', B, C)``, for each
+case, and ``about``, a JSON document. Arrays only: nothing in the file is executed when it is read. NumPy only.
+"""
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters.artifact import ExporterError, atomic_path
+from exporters.comparison import ParityInput
+
+CASES_NAME = "parity.npz"
+SCHEMA_VERSION = 1
+
+
+class StoredReference:
+    """The reference's outputs, looked up: what :func:`exporters.parity.check_parity` takes as its reference."""
+
+    def __init__(
+        self, name: str, built_from_sha256: str, inputs: Sequence[ParityInput], outputs: Sequence[NDArray[np.float32]]
+    ) -> None:
+        """Keep the cases; ``outputs`` go with ``inputs`` one by one."""
+        self.name = name
+        self.built_from_sha256 = built_from_sha256
+        self.inputs = tuple(inputs)
+        self._outputs = {id(item.video): output for item, output in zip(inputs, outputs, strict=True)}
+
+    def __call__(self, frames: NDArray[Any]) -> NDArray[np.float32]:
+        """The stored output for the very array that is the video of one of ``inputs``."""
+        return self._outputs[id(frames)]
+
+
+def write_parity_cases(
+    path: Path,
+    inputs: Sequence[ParityInput],
+    outputs: Sequence[NDArray[np.float32]],
+    *,
+    reference: str,
+    built_from_sha256: str,
+) -> None:
+    """Write the cases, whole or not at all.
+
+    Args:
+        path: usually ``parity.npz`` beside the artifacts.
+        inputs: raw frames, uint8.
+        outputs: the reference's log-probabilities, one for each input.
+        reference: what the reference is, in words.
+        built_from_sha256: of the checkpoint's weights.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    about = {
+        "schema_version": SCHEMA_VERSION,
+        "reference": reference,
+        "built_from_sha256": built_from_sha256,
+        "cases": [{"name": item.name, "source": item.source} for item in inputs],
+    }
+    arrays: dict[str, NDArray[Any]] = {f"video_{i}": item.video for i, item in enumerate(inputs)}
+    arrays |= {f"log_probs_{i}": np.asarray(output, dtype=np.float32) for i, output in enumerate(outputs)}
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
+
+
+def read_parity_cases(path: Path) -> StoredReference:
+    """The cases of a file that :func:`write_parity_cases` wrote.
+
+    Raises:
+        ExporterError: the file is missing, damaged, or of another schema.
+    """
+    again = "export the model again, which writes it, and copy it with the artifacts"
+    if not path.is_file():
+        raise ExporterError(f"there are no parity cases at {path}", hint=again, bad_input=True)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            about = json.loads(str(stored["about"]))
+            if about["schema_version"] != SCHEMA_VERSION:
+                raise ExporterError(
+                    f"{path} has schema_version {about['schema_version']!r}, expected {SCHEMA_VERSION}",
+                    hint=again,
+                    bad_input=True,
+                )
+            inputs = tuple(
+                ParityInput(name=case["name"], video=stored[f"video_{i}"], source=case["source"])
+                for i, case in enumerate(about["cases"])
+            )
+            outputs = [stored[f"log_probs_{i}"] for i in range(len(inputs))]
+            return StoredReference(about["reference"], about["built_from_sha256"], inputs, outputs)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ExporterError(f"{path} does not hold parity cases: {first}", hint=again, bad_input=True) from error
