@@ -22,6 +22,7 @@ __all__ = ["Gates", "ParityInput", "check_parity", "one_line"]
 Infer = Callable[[NDArray[Any]], NDArray[Any]]
 
 MINIMUM_SHAPES = 6
+FP32 = Gates()
 
 ROWS_ALONE = "each row alone equals its row in a batch"
 IDENTICAL_ROWS = "identical rows give identical outputs"
@@ -36,11 +37,10 @@ def check_parity(
     artifact_sha256: str,
     backend: str,
     reference_name: str = "torch fp32 cpu",
-    atol: float = Gates.atol,
-    rtol: float = Gates.rtol,
-    logsumexp_tolerance: float = Gates.logsumexp_tolerance,
-    clear_margin: float = Gates.clear_margin,
+    gates: Gates = FP32,
+    gates_name: str = "fp32",
     invariance_atol: float | None = None,
+    machine: str = "",
     export_shape: tuple[int, int] | None = None,
     minimum_shapes: int = MINIMUM_SHAPES,
 ) -> ParityVerdict:
@@ -53,12 +53,11 @@ def check_parity(
         artifact_sha256: the file that ``candidate`` runs.
         backend: the runtime, for the record.
         reference_name: what ``reference`` is, for the record.
-        atol: absolute tolerance of a log-probability, nats.
-        rtol: tolerance relative to the reference's log-probability.
-        logsumexp_tolerance: how far from zero the log-sum-exp over classes may be, nats.
-        clear_margin: how far apart the reference's two best classes must be for a step to be clear, nats.
-        invariance_atol: tolerance of the invariances, nats; where it is not given ``atol``, but at least 1e-4: rows of
-            another batch size are summed in another order.
+        gates: what a case must keep to; see :mod:`exporters.gates`.
+        gates_name: what they are called, for the record: usually the precision.
+        invariance_atol: tolerance of the invariances, nats; where it is not given the gates' ``atol``, but at least
+            1e-4: rows of another batch size are summed in another order.
+        machine: what the candidate runs on, for the record.
         export_shape: B and T of the export's example, where one was used.
         minimum_shapes: fewest shapes that make a verdict.
 
@@ -66,16 +65,15 @@ def check_parity(
         ValueError: the inputs are too few or too alike to mean anything, or a tolerance is negative.
     """
     _require_inputs(inputs, export_shape, minimum_shapes)
-    if min(atol, rtol, logsumexp_tolerance, clear_margin, invariance_atol or 0.0) < 0:
+    if min(gates.atol, gates.rtol, gates.logsumexp_tolerance, gates.clear_margin, invariance_atol or 0.0) < 0:
         raise ValueError("tolerances must not be negative")
-    gates = Gates(atol=atol, rtol=rtol, logsumexp_tolerance=logsumexp_tolerance, clear_margin=clear_margin)
     cases, outputs = [], []
     for item in inputs:
         expected = np.array(reference(item.video), dtype=np.float64)
         found = _attempt(candidate, item.video)
         cases.append(compare(expected, found, item, gates))
         outputs.append(found)
-    invariance_atol = max(atol, Gates.atol) if invariance_atol is None else invariance_atol
+    invariance_atol = max(gates.atol, FP32.atol) if invariance_atol is None else invariance_atol
     invariances = _check_invariances(candidate, inputs, outputs, invariance_atol)
     needed = [case.needed_atol for case in cases]
     reasons = [f"{case.name}: {case.why}" for case in cases if not case.passed]
@@ -84,13 +82,15 @@ def check_parity(
         artifact_sha256=artifact_sha256,
         reference=reference_name,
         backend=backend,
-        tolerance_atol=atol,
-        tolerance_rtol=rtol,
+        tolerance_atol=gates.atol,
+        tolerance_rtol=gates.rtol,
         cases=tuple(cases),
         invariances=invariances,
         needed_atol=None if None in needed else max(n for n in needed if n is not None),
-        logsumexp_tolerance=logsumexp_tolerance,
-        clear_margin=clear_margin,
+        logsumexp_tolerance=gates.logsumexp_tolerance,
+        clear_margin=gates.clear_margin,
+        gates=gates_name,
+        machine=machine,
         passed=not reasons,
         reasons=tuple(reasons),
     )

@@ -188,8 +188,7 @@ class Builder:
                 artifact_sha256=sha256,
                 backend=format,
                 reference_name=self.reference.name,
-                atol=self.tolerance,
-                rtol=self.tolerance,
+                gates=Gates(atol=self.tolerance, rtol=self.tolerance),
                 export_shape=EXAMPLE_SHAPE,
             )
         finally:

@@ -1,5 +1,6 @@
 """The verdict of parity, on outputs that NumPy makes."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -52,8 +53,15 @@ INPUTS = tuple(
 )
 
 
+def gated(settings: dict[str, Any]) -> dict[str, Any]:
+    """``atol=`` and the like as gates, the rest as it is."""
+    names = {field.name for field in dataclasses.fields(Gates)}
+    gates = {name: value for name, value in settings.items() if name in names}
+    return {name: value for name, value in settings.items() if name not in names} | {"gates": Gates(**gates)}
+
+
 def verdict_of(candidate: Infer, **settings: Any) -> ParityVerdict:
-    return check_parity(reference, candidate, INPUTS, artifact_sha256="0" * 64, backend="numpy", **settings)
+    return check_parity(reference, candidate, INPUTS, artifact_sha256="0" * 64, backend="numpy", **gated(settings))
 
 
 def wobbled(size: float) -> Infer:
@@ -118,8 +126,8 @@ def test_an_error_above_the_gate_fails_and_says_what_would_have_been_needed() ->
 def test_a_verdict_is_monotone_in_the_tolerance(size: float, atol: float, more: float) -> None:
     def verdict(atol: float) -> ParityVerdict:
         return check_parity(
-            reference, wobbled(size), INPUTS[1:4], artifact_sha256="", backend="numpy", atol=atol, minimum_shapes=3,
-            clear_margin=math.inf,  # so that what decides is the tolerance
+            reference, wobbled(size), INPUTS[1:4], artifact_sha256="", backend="numpy", minimum_shapes=3,
+            gates=Gates(atol=atol, clear_margin=math.inf),  # so that what decides is the tolerance
         )  # fmt: skip
 
     narrow, wide = verdict(atol), verdict(atol + more)
