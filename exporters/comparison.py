@@ -57,6 +57,8 @@ class Gates:
     clear_margin: float = 1e-2
     least_agreement: float = 1.0
     """Share of the clear steps at which the best class must agree."""
+    invariance_atol: float | None = None
+    """Tolerance of the artifact's own invariances; None: ``atol``, but at least 1e-4."""
     values: bool = True
     """Whether log-probabilities are compared value by value; without it only decoded sequences count."""
 

@@ -3,6 +3,10 @@
 Margins and log-probabilities in nats. fp32 means: TF32 off. Half precision rounds activations to 11 (fp16) or 8 (bf16)
 bits at every layer, so single log-probabilities move by percents while what is read stays the same; there the gates are
 a tolerance, the best class at nearly every clear step, and decoded sequences. Int8 is judged by what it reads alone.
+
+Measured with the shipped checkpoints made half precision, in torch on the CPU: fp16 needs an atol of up to 4.6e-3
+beside the rtol of 1e-2 (largest error 0.022), bf16 up to 3.6e-2 beside 8e-2 (0.27); rows alone differ from rows in a
+batch by up to 0.012 (fp16), since sums are taken in another order. Every clip decoded to the same labels.
 """
 
 from exporters.artifact import ExporterError, Precision
@@ -10,10 +14,10 @@ from exporters.comparison import Gates
 
 GATES: dict[Precision, Gates] = {
     "fp32": Gates(),
-    "tf32": Gates(atol=5e-3, rtol=5e-3),
-    "fp16": Gates(atol=1e-2, rtol=1e-2, clear_margin=2e-2, least_agreement=0.999),
-    "bf16": Gates(atol=8e-2, rtol=8e-2, clear_margin=1.6e-1, least_agreement=0.999),
-    "int8": Gates(atol=0.0, rtol=0.0, least_agreement=0.0, values=False),
+    "tf32": Gates(atol=5e-3, rtol=5e-3, invariance_atol=1e-2),
+    "fp16": Gates(atol=1e-2, rtol=1e-2, clear_margin=2e-2, least_agreement=0.999, invariance_atol=3e-2),
+    "bf16": Gates(atol=8e-2, rtol=8e-2, clear_margin=1.6e-1, least_agreement=0.999, invariance_atol=2.4e-1),
+    "int8": Gates(atol=0.0, rtol=0.0, least_agreement=0.0, invariance_atol=5e-1, values=False),
 }
 
 WER_ALLOWED_INT8 = 0.01

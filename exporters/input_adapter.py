@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from exporters.artifact import ExporterError, InputKind, TensorSpec
+from exporters.input_names import INPUT_NAME, OUTPUT_NAME
 
-INPUT_NAME = "video"
-OUTPUT_NAME = "log_probs"
 BATCH_AXIS = 0
 TIME_AXIS: dict[InputKind, int] = {"float32": 2, "uint8": 1}
 EXAMPLE_SHAPE = (2, 16)
@@ -24,8 +23,11 @@ EXAMPLE_SHAPE = (2, 16)
 class InputAdapter(nn.Module):
     """A network as it is exported: video in, log-probabilities out, nothing else."""
 
-    def __init__(self, network: nn.Module, input_kind: InputKind) -> None:
+    def __init__(self, network: nn.Module, input_kind: InputKind, *, cast_first: bool = False) -> None:
         """Wrap ``network``, which maps float32 ``(B, 3, T, H, W)`` to ``(T', B, C)``.
+
+        ``cast_first`` casts raw frames before they are transposed: TensorRT can do nothing else with a uint8 tensor,
+        while a CPU moves a quarter of the bytes where the transposition comes first. The values are the same.
 
         Raises:
             ExporterError: the network is in training mode, or the input kind is unknown.
@@ -40,11 +42,14 @@ class InputAdapter(nn.Module):
             raise ExporterError(f"unknown input kind {input_kind!r}, expected one of {', '.join(TIME_AXIS)}")
         self.network = network
         self.input_kind = input_kind
+        self.cast_first = cast_first
         self.eval()
 
     def forward(self, video: Tensor) -> Tensor:
         """Log-probabilities ``(T', B, C)`` of a video of the adapter's input kind."""
-        if self.input_kind == "uint8":
+        if self.input_kind == "uint8" and self.cast_first:
+            video = video.to(torch.float32).permute(0, 4, 1, 2, 3).contiguous() / 127.5 - 1.0
+        elif self.input_kind == "uint8":
             # Contiguous, so that the network's first convolution reads the layout it was trained with.
             video = video.permute(0, 4, 1, 2, 3).to(torch.float32).contiguous() / 127.5 - 1.0
         log_probs: Tensor = self.network(video)

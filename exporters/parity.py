@@ -55,8 +55,8 @@ def check_parity(
         reference_name: what ``reference`` is, for the record.
         gates: what a case must keep to; see :mod:`exporters.gates`.
         gates_name: what they are called, for the record: usually the precision.
-        invariance_atol: tolerance of the invariances, nats; where it is not given the gates' ``atol``, but at least
-            1e-4: rows of another batch size are summed in another order.
+        invariance_atol: tolerance of the invariances, nats; where it is not given the gates' own: rows of another
+            batch size are summed in another order.
         machine: what the candidate runs on, for the record.
         export_shape: B and T of the export's example, where one was used.
         minimum_shapes: fewest shapes that make a verdict.
@@ -73,7 +73,8 @@ def check_parity(
         found = _attempt(candidate, item.video)
         cases.append(compare(expected, found, item, gates))
         outputs.append(found)
-    invariance_atol = max(gates.atol, FP32.atol) if invariance_atol is None else invariance_atol
+    if invariance_atol is None:
+        invariance_atol = max(gates.atol, FP32.atol) if gates.invariance_atol is None else gates.invariance_atol
     invariances = _check_invariances(candidate, inputs, outputs, invariance_atol)
     needed = [case.needed_atol for case in cases]
     reasons = [f"{case.name}: {case.why}" for case in cases if not case.passed]

@@ -25,7 +25,8 @@ import torch
 from torch import Tensor, nn
 
 from exporters.artifact import ExporterError, InputKind, atomic_path
-from exporters.input_adapter import BATCH_AXIS, INPUT_NAME, OUTPUT_NAME, TIME_AXIS, InputAdapter
+from exporters.input_adapter import BATCH_AXIS, TIME_AXIS, InputAdapter
+from exporters.input_names import INPUT_NAME, OUTPUT_NAME
 from exporters.to_torchscript import expected_warnings
 
 OnnxExporter = Literal["torchscript", "dynamo"]
@@ -41,6 +42,8 @@ def onnx_from_module(
     metadata: Mapping[str, str],
     exporter: OnnxExporter = "torchscript",
     patch_lstm: bool = True,
+    cast_first: bool = False,
+    convert_to_opset: int | None = None,
 ) -> dict[str, Any]:
     """Export ``module`` in evaluation mode to ``path``, whole or not at all.
 
@@ -53,6 +56,9 @@ def onnx_from_module(
         exporter: which of torch's exporters writes the graph.
         patch_lstm: for ``dynamo``, keep LSTMs loops while they are captured; without it the time axis does not survive.
 
+        cast_first: for ``uint8``, cast before everything else; see :class:`exporters.input_adapter.InputAdapter`.
+        convert_to_opset: convert the graph to this opset: bf16 convolutions are allowed from 22 on.
+
     Returns:
         What the file was built with: exporter, opset, versions, count of LSTM nodes.
 
@@ -61,7 +67,7 @@ def onnx_from_module(
             apart.
         OSError: the file cannot be written.
     """
-    adapter = InputAdapter(module, input_kind)
+    adapter = InputAdapter(module, input_kind, cast_first=cast_first)
     with atomic_path(path) as temporary:
         export = _export_by_tracing if exporter == "torchscript" else _export_by_dynamo
         try:
@@ -75,6 +81,8 @@ def onnx_from_module(
                 f"torch's {exporter} exporter failed: {_summary(error)}", hint="--exporter auto tries the other one"
             ) from error
         graph = onnx.load(temporary)
+        if convert_to_opset is not None:
+            graph = onnx.version_converter.convert_version(graph, convert_to_opset)
         make_pool_pads_explicit(graph)
         _tidy(graph, metadata)
         onnx.save(graph, temporary)
@@ -87,7 +95,7 @@ def onnx_from_module(
             )
     return {
         "exporter": exporter,
-        "opset": OPSET[exporter],
+        "opset": convert_to_opset or OPSET[exporter],
         "ir_version": graph.ir_version,
         "lstm_nodes": found,
         "nodes": len(graph.graph.node),

@@ -4,7 +4,7 @@ There may be several ways to build one; the first whose file passes parity is ta
 recorded in ``built_with``.
 """
 
-import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from exporters.artifact import (
     InputKind,
     ManifestEntry,
     ParityVerdict,
+    Precision,
     describe_files,
 )
 from exporters.input_adapter import EXAMPLE_SHAPE, example_video, tensor_specs
@@ -33,10 +34,11 @@ from exporters.to_torchscript import torchscript_from_module
 from slrbench.data.batching import normalise
 from slrbench.errors import SlrbenchError, UnavailableError
 from slrbench.models.ctc_head import Recogniser
-from slrbench.models.spec import BLANK
 from slrbench.runners.open import open_runner
 from slrbench.training.card import CheckpointCard
+from slrbench.workflows.artifact_metadata import file_name, metadata_of
 from slrbench.workflows.parity_reference import Reference
+from slrbench.workflows.typed_graphs import Graphs, graph_precision
 
 ExporterChoice = Literal["auto", "torchscript", "dynamo"]
 
@@ -64,6 +66,7 @@ class Builder:
     card: CheckpointCard
     reference: Reference
     folder: Path
+    graphs: Graphs
     exporter: ExporterChoice = "auto"
     tolerance: float = Gates.atol
     _onnx: dict[InputKind, tuple[Path, ManifestEntry]] = field(default_factory=dict, init=False)
@@ -104,6 +107,35 @@ class Builder:
             assert first_error is not None  # there is at least one variant
             raise first_error
         return best
+
+    def build_typed_onnx(self, precision: Precision, kind: InputKind) -> ManifestEntry:
+        """The typed graph of ``precision`` as an ONNX artifact: fp16 or int8, with the verdict of its own run.
+
+        Raises:
+            ExporterError: it cannot be exported or quantised.
+            SlrbenchError: ONNX Runtime cannot load it.
+            OSError: a file cannot be written.
+        """
+        began = perf_counter()
+        graph = self.graphs.get(graph_precision(precision), kind)
+        name = file_name("onnx", kind, precision)
+        shutil.copyfile(graph.path, self.folder / name)
+        files, sha256, size = describe_files(self.folder, [name])
+        height, width = self.card.frame_size
+        inputs, outputs = tensor_specs(kind, height=height, width=width, num_classes=self.card.spec.num_classes)
+        artifact = Artifact(
+            format="onnx",
+            precision=precision,
+            input_kind=kind,
+            files=files,
+            sha256=sha256,
+            built_from_sha256=self.card.weights_sha256,
+            size_bytes=size,
+            inputs=inputs,
+            outputs=outputs,
+            built_with={**graph.built_with, "build_s": round(perf_counter() - began, 3)},
+        )
+        return ManifestEntry(artifact=artifact, parity=graph.parity)
 
     def remember_onnx(self, kind: InputKind, path: Path, entry: ManifestEntry) -> None:
         """Let the OpenVINO artifact of that input be converted from this file."""
@@ -195,34 +227,12 @@ class Builder:
             runner.close()
 
 
-def metadata_of(card: CheckpointCard, kind: InputKind) -> dict[str, str]:
-    """What a loader of an artifact must know, as text; stored in every file."""
-    return {
-        "model_id": card.model_id,
-        "architecture": card.spec.architecture,
-        "vocabulary": json.dumps(card.glosses, ensure_ascii=False),  # class i + 1
-        "blank": str(BLANK),
-        "stride": str(card.spec.stride),
-        "normalisation": card.normalisation,
-        "normalised_in_graph": "true" if kind == "uint8" else "false",
-        "input_kind": kind,
-        "frame_size": json.dumps(card.frame_size),  # height, width
-        "frames_per_second": f"{card.frames_per_second:g}",
-        "checkpoint_sha256": card.weights_sha256,
-    }
-
-
 def summarise_reasons(verdict: ParityVerdict | None, most: int = 2) -> str:
     """The first reasons of a failed verdict, and how many more there are."""
     if verdict is None:
         return "parity was not run"
     more = len(verdict.reasons) - most
     return "; ".join(verdict.reasons[:most]) + (f"; and {more} more in the manifest" if more > 0 else "")
-
-
-def file_name(extension: str, kind: InputKind) -> str:
-    """``model.onnx``, or ``model.uint8.onnx``."""
-    return f"model.{extension}" if kind == "float32" else f"model.{kind}.{extension}"
 
 
 def _variants(format: Format, exporter: ExporterChoice) -> tuple[Variant, ...]:

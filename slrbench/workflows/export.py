@@ -12,18 +12,33 @@ from exporters.artifact import (
     InputKind,
     Manifest,
     ManifestEntry,
+    Precision,
     read_manifest,
     write_manifest,
 )
+from exporters.engine_options import EngineOptions
+from exporters.gates import PRECISIONS
 from exporters.parity import Gates
+from exporters.parity_cases import CASES_NAME, write_parity_cases
 from slrbench.data import open_corpus
 from slrbench.errors import BadInputError, NegativeVerdictError, RunFailedError, SlrbenchError, UnavailableError
 from slrbench.training.card import CheckpointCard, locate
 from slrbench.training.checkpoint import load_checkpoint
 from slrbench.workflows.artifact_building import Builder, ExporterChoice, summarise_reasons
+from slrbench.workflows.engine_building import EngineBuilder
 from slrbench.workflows.parity_reference import Reference
+from slrbench.workflows.typed_graphs import Graphs
 
 FORMATS: tuple[Format, ...] = get_args(Format)
+CPU_FORMATS: tuple[Format, ...] = ("torchscript", "onnx", "openvino")
+"""What is exported unless stated otherwise: engines belong to a GPU."""
+PRECISIONS_OF: dict[Format, tuple[Precision, ...]] = {
+    "torchscript": ("fp32",),
+    "onnx": ("fp32", "fp16", "int8"),
+    "openvino": ("fp32",),
+    "trt": PRECISIONS,
+}
+"""No runtime at hand computes a bf16 ONNX file, so none is exported; TF32 is a matter of the GPU and of no file."""
 INPUT_KINDS: tuple[InputKind, ...] = get_args(InputKind)
 EXPORTERS: tuple[ExporterChoice, ...] = get_args(ExporterChoice)
 
@@ -38,6 +53,7 @@ class ExportFailure:
     format: Format
     input_kind: InputKind
     reason: str
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,17 +64,33 @@ class ExportResult:
     manifest_path: Path
     entries: tuple[ManifestEntry, ...]
     failed: tuple[ExportFailure, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def rejected(self) -> tuple[ManifestEntry, ...]:
-        """Entries of this export whose parity failed; they are in the manifest, and stay out of benchmarks."""
-        return tuple(entry for entry in self.entries if entry.parity_word != "passed")
+        """Entries of this export whose parity failed; they are in the manifest, and stay out of benchmarks.
+
+        An engine that cannot run here is rejected where the graph that it was built from failed.
+        """
+        return tuple(
+            e
+            for e in self.entries
+            if e.parity_word == "failed" or (e.network_parity is not None and not e.network_parity.passed)
+        )
+
+    @property
+    def not_run(self) -> tuple[ManifestEntry, ...]:
+        """Engines of this export that cannot run here, so that their parity is not known."""
+        return tuple(entry for entry in self.entries if entry.not_run_because)
 
     @property
     def error(self) -> SlrbenchError | None:
         """What the command line must answer; None where every artifact was made and passed."""
-        lines = [f"{_label(f.format, f.input_kind)}: {f.reason}" for f in self.failed]
-        lines += [f"{e.artifact.label}: parity failed: {summarise_reasons(e.parity)}" for e in self.rejected]
+        lines = [f"{_label(f.format, f.precision, f.input_kind)}: {f.reason}" for f in self.failed]
+        for entry in self.rejected:
+            whose = "parity" if entry.parity is not None else "parity of its graph"
+            reasons = summarise_reasons(entry.parity or entry.network_parity)
+            lines.append(f"{entry.artifact.label}: {whose} failed: {reasons}")
         if self.failed:
             message = f"{len(self.failed)} of {len(self.failed) + len(self.entries)} artifacts could not be exported"
             return RunFailedError(f"{self.model_id}: {message}", hint="\n".join(lines))
@@ -102,10 +134,12 @@ def raise_worst(errors: Sequence[SlrbenchError], tell: Callable[[str, str | None
 def export_model(
     checkpoint: Path,
     *,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = CPU_FORMATS,
     input_kinds: Sequence[str] = ("float32",),
+    precisions: Sequence[str] = ("fp32",),
     exporter: str = "auto",
     tolerance: float = Gates.atol,
+    engine: EngineOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportResult:
     """Export a checkpoint into its folder and check parity of every file.
@@ -118,10 +152,12 @@ def export_model(
         checkpoint: the model's folder, or one of the checkpoint's files in it.
         formats: of ``FORMATS``.
         input_kinds: of ``INPUT_KINDS``.
+        precisions: of ``PRECISIONS_OF`` each format; a format leaves out those that it has not.
         exporter: of ``EXPORTERS``: which of torch's ONNX exporters; ``auto`` takes the quick one, and the other where
             its file fails parity.
         tolerance: absolute (nats) and relative tolerance of a log-probability, 0 .. 1e-4; a looser gate than this
             project's would make verdicts that look alike and are not.
+        engine: how engines are built.
         progress: called with what is being done, steps done and steps in all.
 
     Raises:
@@ -135,35 +171,60 @@ def export_model(
     (exporter_choice,) = _known([exporter], EXPORTERS, "exporter", "--exporter")
     if not 0.0 <= tolerance <= Gates.atol:
         raise BadInputError(f"tolerance {tolerance:g} is not in 0 .. {Gates.atol:g}", hint="the default is the loosest")
+    plan, notes = _plan(chosen, kinds, _known(precisions, PRECISIONS, "precision", "--precision"))
     model, card = load_checkpoint(checkpoint)
     folder = locate(checkpoint)[0].parent
-    reference = Reference(model, card, open_corpus(card.data).split("dev"))
+    corpus = open_corpus(card.data)
+    reference = Reference(model, card, corpus.split("dev"))
     manifest = _current_manifest(folder, card)
-    # In the order of FORMATS: ONNX comes before OpenVINO, which is made from it.
-    plan = [(format, kind) for format in FORMATS if format in chosen for kind in kinds]
     entries, failures = [], []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
         built = Path(scratch)
-        builder = Builder(
-            model=model, card=card, reference=reference, folder=built, exporter=exporter_choice, tolerance=tolerance
+        graphs = Graphs(
+            model=model,
+            card=card,
+            reference=reference,
+            corpus=corpus,
+            folder=built,
+            exporter="torchscript" if exporter_choice == "auto" else exporter_choice,
         )
-        for done, (format, kind) in enumerate(plan):
+        engines = EngineBuilder(graphs, engine or EngineOptions()) if "trt" in chosen else None
+        builder = Builder(
+            model=model,
+            card=card,
+            reference=reference,
+            folder=built,
+            graphs=graphs,
+            exporter=exporter_choice,
+            tolerance=tolerance,
+        )
+        for done, (format, precision, kind) in enumerate(plan):
+            label = _label(format, precision, kind)
             if progress is not None:
-                progress(f"exporting {card.model_id} to {_label(format, kind)}, then parity", done, len(plan))
+                progress(f"exporting {card.model_id} to {label}, then parity", done, len(plan))
             try:
-                entry = builder.build(format, kind)
+                entry = _make(builder, engines, format, precision, kind, progress)
             except UnavailableError:
                 raise
             except (ExporterError, SlrbenchError) as error:
-                failures.append(ExportFailure(format=format, input_kind=kind, reason=error.message))
+                failures.append(
+                    ExportFailure(format=format, precision=precision, input_kind=kind, reason=error.message)
+                )
                 continue
             for file in reversed(entry.artifact.files):  # the file that is opened comes last
                 (built / file.name).replace(folder / file.name)
-            if format == "onnx":
+            if format == "onnx" and precision == "fp32":
                 builder.remember_onnx(kind, folder / entry.artifact.path, entry)
             manifest = manifest.with_entry(entry)
             write_manifest(folder, manifest)
             entries.append(entry)
+    write_parity_cases(
+        folder / CASES_NAME,
+        reference.inputs,
+        [reference(item.video) for item in reference.inputs],
+        reference=reference.name,
+        built_from_sha256=card.weights_sha256,
+    )
     if progress is not None:
         progress(f"exported {card.model_id}", len(plan), len(plan))
     return ExportResult(
@@ -171,7 +232,48 @@ def export_model(
         manifest_path=write_manifest(folder, manifest),
         entries=tuple(entries),
         failed=tuple(failures),
+        notes=notes,
     )
+
+
+def _make(
+    builder: Builder,
+    engines: EngineBuilder | None,
+    format: Format,
+    precision: Precision,
+    kind: InputKind,
+    progress: Progress | None,
+) -> ManifestEntry:
+    if format == "trt":
+        assert engines is not None  # "trt" is in the plan
+        return engines.build(builder.folder, precision, kind, progress)
+    if precision == "fp32":
+        return builder.build(format, kind)
+    return builder.build_typed_onnx(precision, kind)
+
+
+def _plan(
+    formats: Sequence[Format], kinds: Sequence[InputKind], precisions: Sequence[Precision]
+) -> tuple[list[tuple[Format, Precision, InputKind]], tuple[str, ...]]:
+    """What is exported, in the order of FORMATS (OpenVINO is made from ONNX), and what a format leaves out.
+
+    Raises:
+        BadInputError: a format has none of the precisions.
+    """
+    plan: list[tuple[Format, Precision, InputKind]] = []
+    notes = []
+    for format in (each for each in FORMATS if each in formats):
+        taken = [precision for precision in precisions if precision in PRECISIONS_OF[format]]
+        left_out = [precision for precision in precisions if precision not in taken]
+        if not taken:
+            raise BadInputError(
+                f"{format} has no precision {', '.join(left_out)}, expected some of {', '.join(PRECISIONS_OF[format])}",
+                hint=f"--precision {','.join(PRECISIONS_OF[format])}, or leave {format} out of --formats",
+            )
+        if left_out:
+            notes.append(f"{format} is not exported in {', '.join(left_out)}")
+        plan += [(format, precision, kind) for precision in taken for kind in kinds]
+    return plan, tuple(notes)
 
 
 def _current_manifest(folder: Path, card: CheckpointCard) -> Manifest:
@@ -189,8 +291,8 @@ def _current_manifest(folder: Path, card: CheckpointCard) -> Manifest:
     return manifest
 
 
-def _label(format: Format, kind: InputKind) -> str:
-    return format if kind == "float32" else f"{format}-{kind}"
+def _label(format: Format, precision: Precision, kind: InputKind) -> str:
+    return "-".join([format, *([] if precision == "fp32" else [precision]), *([] if kind == "float32" else [kind])])
 
 
 def _known(given: Sequence[str], known: Sequence[Word], what: str, option: str) -> list[Word]:
