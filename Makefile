@@ -1,9 +1,9 @@
 # make check PYTHON=.venv/bin/python
 PYTHON ?= python
 
-.PHONY: check format lint types layers test
+.PHONY: check format lint types api layers test
 
-check: lint types layers test
+check: lint types api layers test
 
 format:
 	$(PYTHON) -m ruff format .
@@ -15,6 +15,10 @@ lint:
 
 types:
 	$(PYTHON) -m mypy
+
+# TensorRT, pycuda and cuda-python: every name and argument that we use, against every version that we claim.
+api:
+	$(PYTHON) tests/api/api_check.py
 
 # import-linter has no `python -m`; the current folder goes on the path so that both packages are found.
 layers:

@@ -227,7 +227,8 @@ class _TimingCache:
         if self._path is None:
             return "none"
         cache = self._config.get_timing_cache()
-        blob = bytes(cache.serialize()) if cache is not None else b""
+        serialised: Any = cache.serialize() if cache is not None else b""
+        blob = bytes(serialised)
         if blob:
             with atomic_path(self._path) as temporary:
                 temporary.write_bytes(blob)
