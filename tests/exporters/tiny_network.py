@@ -38,7 +38,7 @@ class TinyNetwork(nn.Module):
         return out
 
     def forward(self, video: Tensor) -> Tensor:
-        return self.logits(self.features(video)).log_softmax(-1)
+        return self.logits(self.features(video)).float().log_softmax(-1)
 
 
 def torch_infer(module: nn.Module) -> Infer:

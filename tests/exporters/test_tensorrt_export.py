@@ -1,0 +1,290 @@
+"""Engines, built by the real TensorRT-RTX, which needs no GPU to build: types, manifests, and what fails in words."""
+
+import json
+import shutil
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+from torch import nn
+
+from exporters.artifact import ExporterError, read_manifest
+from exporters.engine_options import EngineOptions, Range
+from exporters.parity_cases import read_parity_cases
+from exporters.tensorrt_library import Library, LibraryUnavailableError, find_library, gpu_is_visible, load_library
+from exporters.to_onnx import onnx_from_module
+from exporters.to_tensorrt import engine_from_onnx
+from slrbench.cli.app import main
+from slrbench.errors import BadInputError, UnavailableError
+from slrbench.workflows.export import ExportResult, export_model
+from tests.exporters.test_exported_files import EXAMPLE
+from tests.exporters.tiny_network import TinyNetwork
+
+OPTIONS = EngineOptions(
+    builder="tensorrt-rtx",
+    batch=Range(min=1, opt=2, max=4),
+    frames=Range(min=1, opt=16, max=64),
+    compute_capabilities=("8.6", "8.9"),
+)
+TYPES = {"fp32": "FLOAT", "tf32": "FLOAT", "fp16": "HALF", "bf16": "BF16"}
+
+
+@pytest.fixture(scope="module")
+def rtx() -> Library:
+    return find_library("tensorrt-rtx")
+
+
+@pytest.fixture(scope="module")
+def engines(checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, ExportResult]:
+    """Every precision of both networks; do not change these files."""
+    results = {}
+    for name, folder in checkpoints.items():
+        copied = tmp_path_factory.mktemp("engines") / folder.name
+        shutil.copytree(folder, copied)
+        results[name] = export_model(
+            copied, formats=("trt",), precisions=("fp32", "tf32", "fp16", "bf16", "int8"), engine=OPTIONS
+        )
+    return results
+
+
+@pytest.fixture(scope="module")
+def graph(tiny: TinyNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("graph") / "tiny.onnx"
+    onnx_from_module(tiny, path, example_video=EXAMPLE, metadata={})
+    return path
+
+
+def build(library: Library, graph: Path, path: Path, **changes: Any) -> dict[str, Any]:
+    settings = {"library": library, "precision": "fp32", "frame_size": (8, 8), "options": OPTIONS, **changes}
+    return engine_from_onnx(graph, path, **settings)
+
+
+@pytest.mark.parametrize("network", ["teacher", "student"])
+def test_every_precision_becomes_an_engine_of_its_own_types(engines: dict[str, ExportResult], network: str) -> None:
+    result = engines[network]
+    assert not result.failed
+    assert [e.artifact.precision for e in result.entries] == ["fp32", "tf32", "fp16", "bf16", "int8"]
+    for entry in result.entries:
+        artifact, built = entry.artifact, entry.artifact.built_with
+        assert artifact.path == f"model.{artifact.precision}.sm86-sm89.rtx.engine"
+        assert artifact.target == "rtx.sm86-sm89"
+        assert (result.manifest_path.parent / artifact.path).stat().st_size == artifact.size_bytes
+        layers = built["layers_by_type"]
+        assert layers["SOFTMAX"] == {"FLOAT": 1}
+        assert built["tf32"] == (artifact.precision == "tf32") == ("TF32" in built["flags"])
+        if artifact.precision == "int8":
+            # The parser puts a reshape between the pair and a convolution over time alone, which then counts as FLOAT.
+            assert layers["CONVOLUTION"]["INT8"] > 4 * layers["CONVOLUTION"].get("FLOAT", 0)
+            assert set(layers["MATRIX_MULTIPLY"]) == {"FLOAT"}
+        else:
+            assert set(layers["CONVOLUTION"]) == set(layers["MATRIX_MULTIPLY"]) == {TYPES[artifact.precision]}
+        assert built["profile"] == {"batch": [1, 2, 4], "frames": [1, 16, 64]}
+        assert built["builder"] == "tensorrt-rtx"
+        assert built["compute_capabilities"] == ["8.6", "8.9"]
+        assert built["builder_version"] in built["runs_on"]
+
+
+@pytest.mark.skipif(gpu_is_visible(), reason="says what holds without a GPU")
+@pytest.mark.parametrize("network", ["teacher", "student"])
+def test_without_a_gpu_the_engine_is_not_run_and_its_graph_is_judged(
+    engines: dict[str, ExportResult], network: str
+) -> None:
+    result = engines[network]
+    for entry in result.entries:
+        assert entry.parity is None
+        assert entry.parity_word == "not run"
+        assert entry.not_run_because == "needs an RTX GPU"
+        assert entry.network_parity is not None
+        assert entry.network_parity.artifact_sha256 == entry.artifact.built_with["onnx"]["sha256"]
+        assert entry.network_parity.passed or entry.artifact.precision == "int8"  # a tiny network may not bear it
+    assert result.not_run == result.entries
+    manifest = read_manifest(result.manifest_path.parent)
+    assert manifest is not None
+    assert manifest.entries == result.entries
+
+
+def test_parity_cases_lie_beside_the_engines(engines: dict[str, ExportResult]) -> None:
+    result = engines["student"]
+    cases = read_parity_cases(result.manifest_path.parent / "parity.npz")
+    assert cases.built_from_sha256 == result.entries[0].artifact.built_from_sha256
+    assert len({item.shape for item in cases.inputs}) > 6
+    for item in cases.inputs:
+        assert cases(item.video).shape[1] == item.shape[0]
+
+
+def test_several_builds_report_their_spread_and_keep_one(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoints["student"], folder)
+    result = export_model(
+        folder, formats=("trt",), engine=EngineOptions(builder="tensorrt-rtx", builds=2, compute_capabilities=("8.9",))
+    )
+    (entry,) = result.entries
+    builds = entry.artifact.built_with["builds"]
+    assert builds["count"] == len(builds["size_bytes"]) == len(builds["engine_build_s"]) == 2
+    assert builds["sha256"][builds["kept"]] == entry.artifact.sha256
+    assert entry.artifact.size_bytes == builds["size_bytes"][builds["kept"]]
+    assert sorted(path.name for path in folder.glob("*.engine")) == ["model.fp32.sm89.rtx.engine"]
+
+
+def test_an_engine_that_takes_raw_frames(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoints["student"], folder)
+    result = export_model(folder, formats=("trt",), input_kinds=("uint8",), precisions=("fp16",), engine=OPTIONS)
+    (entry,) = result.entries
+    assert entry.artifact.path == "model.uint8.fp16.sm86-sm89.rtx.engine"
+    assert entry.artifact.inputs[0].dtype == "uint8"
+    assert entry.network_parity is not None
+    assert entry.network_parity.passed
+
+
+def test_a_label_that_the_graph_does_not_have_is_refused(rtx: Library, graph: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExporterError, match=r"in FLOAT .* where fp16 means HALF"):
+        build(rtx, graph, tmp_path / "a.rtx.engine", precision="fp16")
+    with pytest.raises(ExporterError, match="0 of 1 convolutions take int8"):
+        build(rtx, graph, tmp_path / "a.rtx.engine", precision="int8")
+    assert not list(tmp_path.iterdir())
+
+
+def test_softmax_in_half_precision_is_refused(rtx: Library, tmp_path: Path) -> None:
+    class HalfSoftmax(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(192, 4).half()
+
+        def forward(self, video: torch.Tensor) -> torch.Tensor:
+            rows = video.half().permute(2, 0, 1, 3, 4).flatten(2)
+            return torch.log_softmax(self.layer(rows), dim=-1).float()
+
+    path = tmp_path / "half.onnx"
+    onnx_from_module(HalfSoftmax().eval(), path, example_video=EXAMPLE, metadata={})
+    with pytest.raises(ExporterError, match="softmax is computed in HALF"):
+        build(rtx, path, tmp_path / "a.rtx.engine", precision="fp16")
+
+
+def test_an_operator_that_the_parser_lacks_is_named_with_its_node(rtx: Library, tmp_path: Path) -> None:
+    node = helper.make_node("Det", ["video"], ["log_probs"], name="/head/Det")
+    shapes = [("video", ["batch", 3, "time", 8, 8]), ("log_probs", ["batch", 3, "time"])]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes]
+    model = helper.make_model(
+        helper.make_graph([node], "g", values[:1], values[1:]), opset_imports=[helper.make_opsetid("", 17)]
+    )
+    onnx.save(model, tmp_path / "det.onnx")
+    with pytest.raises(ExporterError, match=r"cannot take the graph: node '/head/Det' \(Det\): ") as caught:
+        build(rtx, tmp_path / "det.onnx", tmp_path / "a.rtx.engine")
+    assert "\n" not in caught.value.message
+
+
+def test_a_damaged_graph_is_an_error_in_words(rtx: Library, graph: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.onnx").write_bytes(graph.read_bytes()[:1000])
+    with pytest.raises(ExporterError, match="cannot take the graph: "):
+        build(rtx, tmp_path / "cut.onnx", tmp_path / "a.rtx.engine")
+
+
+def test_progress_is_told_and_ends_complete(rtx: Library, graph: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    build(rtx, graph, tmp_path / "a.rtx.engine", progress=lambda *step: told.append(step))
+    outer = [(done, total) for phase, done, total in told if phase == "Building engine"]
+    assert outer[0][0] == 0
+    assert outer == sorted(outer)
+    assert all(0 <= done <= total for _, done, total in told)
+
+
+def test_ctrl_c_stops_a_build_and_leaves_nothing_behind(rtx: Library, graph: Path, tmp_path: Path) -> None:
+    told = []
+
+    def interrupt(phase: str, done: int, total: int) -> None:
+        if not told:
+            assert threading.current_thread() is not threading.main_thread()
+            signal.raise_signal(signal.SIGINT)
+        told.append(phase)
+
+    def build_until_interrupted() -> None:
+        for _ in range(20):  # a tiny network may be done before the main thread has noticed
+            build(rtx, graph, tmp_path / "a.rtx.engine", progress=interrupt)
+            told.clear()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            build_until_interrupted()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_an_exception_in_progress_cancels_the_build(rtx: Library, graph: Path, tmp_path: Path) -> None:
+    def fail(phase: str, done: int, total: int) -> None:
+        raise RuntimeError("the screen is gone")
+
+    with pytest.raises(ExporterError, match="could not build the engine"):
+        build(rtx, graph, tmp_path / "a.rtx.engine", progress=fail)
+    assert not list(tmp_path.iterdir())
+
+
+def test_hardware_compatibility_is_not_tensorrt_rtx(rtx: Library, graph: Path, tmp_path: Path) -> None:
+    options = EngineOptions(builder="tensorrt-rtx", hardware_compatibility="ampere_plus")
+    with pytest.raises(ExporterError, match="has no hardware compatibility"):
+        build(rtx, graph, tmp_path / "a.rtx.engine", options=options)
+
+
+@pytest.mark.skipif(gpu_is_visible(), reason="says what holds without a GPU")
+def test_tensorrt_itself_is_not_available_without_a_gpu(checkpoints: dict[str, Path]) -> None:
+    with pytest.raises(LibraryUnavailableError):
+        find_library("tensorrt")
+    assert find_library("auto").name == "tensorrt-rtx"
+    with pytest.raises(UnavailableError, match="no engine can be built here: tensorrt: "):
+        export_model(checkpoints["student"], formats=("trt",), engine=EngineOptions(builder="tensorrt"))
+
+
+def test_a_library_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporters.tensorrt_library.MODULES", {"tensorrt-rtx": ("no_such_library",)})
+    load_library.cache_clear()
+    try:
+        with pytest.raises(LibraryUnavailableError, match="not installed") as caught:
+            find_library("tensorrt-rtx")
+        assert "slrbench[trt-rtx]" in str(caught.value.hint)
+    finally:
+        load_library.cache_clear()
+
+
+def test_a_precision_that_a_format_has_not_is_refused(checkpoints: dict[str, Path]) -> None:
+    with pytest.raises(BadInputError, match="openvino has no precision fp16"):
+        export_model(checkpoints["student"], formats=("openvino",), precisions=("fp16",))
+
+
+def test_the_command_says_what_is_not_verified(
+    checkpoints: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoints["student"], folder)
+    arguments = ["export", str(folder), "--formats", "trt", "--precision", "fp16", "--compute-capability", "86"]
+    assert main([*arguments, "--builder", "tensorrt-rtx", "--json"]) == 0
+    captured = capsys.readouterr()
+    (model,) = json.loads(captured.out)["models"]
+    (artifact,) = model["artifacts"]
+    assert (artifact["format"], artifact["precision"], artifact["target"]) == ("trt", "fp16", "rtx.sm86")
+    if not gpu_is_visible():
+        assert artifact["parity"] == "not run"
+        assert "parity not run: needs an RTX GPU; the graph it was built from passed" in captured.err
+        assert "next: python -m slrbench pack" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--frames", "9:1", "--frames '9:1' is not in order"),
+        ("--compute-capability", "90", "cannot build for compute capability 9.0"),
+        ("--precision", "fp8", "unknown precision 'fp8'"),
+        ("--builder", "trtexec", "unknown builder 'trtexec'"),
+    ],
+)
+def test_wrong_options_are_exit_code_2(
+    checkpoints: dict[str, Path], capsys: pytest.CaptureFixture[str], option: str, value: str, words: str
+) -> None:
+    assert main(["export", str(checkpoints["student"]), "--formats", "trt", option, value]) == 2
+    assert words in capsys.readouterr().err
