@@ -4,13 +4,15 @@ Seconds and bytes everywhere; ``None`` where a figure is not known, never zero.
 
 report.json, format history
     1: first version.
+    2: precision, variant and device of accuracies and rows; device time, device memory and the GPU's state of
+       measurements; engines without a verdict. Version 1 is read: what it has not is left empty.
 """
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-REPORT_SCHEMA_VERSION = 1
+REPORT_SCHEMA_VERSION = 2
 
 ParityWord = Literal["passed", "failed", "not run"]
 Scope = Literal["compute", "end_to_end"]
@@ -128,6 +130,9 @@ class Accuracy(Record):
 
     model: str
     backend: str
+    precision: str = "fp32"
+    variant: str = ""
+    device: str = "cpu"
     artifact_sha256: str
     input_kind: Literal["float32", "uint8"] = "float32"
     height: int | None = Field(default=None, description="of the frames that were evaluated; null: not known")
@@ -147,6 +152,7 @@ class Skipped(Record):
     model: str
     backend: str
     precision: str
+    variant: str = ""
     device: str
     reason: str
     parity: ParityWord | None = Field(default=None, description="where the file was left out for its verdict")
@@ -242,6 +248,9 @@ class Report(Record):
         description="artifact sha256 to its parity verdict, as in the manifest, with model, format and input_kind",
     )
     skipped: tuple[Skipped, ...] = ()
+    not_run: tuple[dict[str, Any], ...] = Field(
+        default=(), description="engines whose parity was not run, why, and the verdict of the graph behind each"
+    )
     measuring: dict[str, Any] = Field(
         default_factory=dict, description="how it was measured: settings, seed, order of candidates in each round"
     )

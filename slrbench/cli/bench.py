@@ -29,7 +29,34 @@ def command(
     backend: Annotated[
         str, typer.Option("--backend", metavar="LIST", help="Of torch, torchscript, onnx, openvino, trt.")
     ] = "torch,torchscript,onnx,openvino",
-    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="cpu, cuda or cuda:N.")] = "cpu",
+    device: Annotated[
+        str, typer.Option("--device", metavar="LIST", help="Of cpu, cuda, cuda:N; trt always runs on cuda.")
+    ] = "cpu",
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            metavar="LIST",
+            help="Of fp32, tf32, fp16, bf16, int8; on a CPU fp32, and fp16 and int8 of onnx.",
+        ),
+    ] = "fp32",
+    torch_mode: Annotated[
+        str,
+        typer.Option(
+            "--torch-mode",
+            metavar="LIST",
+            help="Of eager, compile, compile-reduce-overhead, compile-max-autotune.",
+        ),
+    ] = "eager",
+    provider: Annotated[
+        str | None,
+        typer.Option(
+            "--provider", metavar="LIST", help="Of cpu, cuda, tensorrt: for onnx; the device's own by default."
+        ),
+    ] = None,
+    cuda_graph: Annotated[
+        bool, typer.Option("--cuda-graph/--no-cuda-graph", help="Capture trt's launches into a CUDA graph.")
+    ] = False,
     threads: Annotated[
         str | None,
         typer.Option("--threads", metavar="LIST", help="Threads, the same for every backend; all cores by default."),
@@ -81,11 +108,15 @@ def command(
     """
     from slrbench.measure.environment import default_threads
     from slrbench.workflows.bench import BenchOptions, bench, report_folder, require_passed_parity
-    from slrbench.workflows.bench_candidates import Axes
+    from slrbench.workflows.bench_axes import Axes
 
     axes = Axes(
         backends=_words(backend),
-        device=device,
+        devices=_words(device),
+        precisions=_words(precision),
+        torch_modes=_words(torch_mode),
+        providers=_words(provider or ""),
+        cuda_graph=cuda_graph,
         threads=_numbers(threads, "--threads") if threads is not None else (default_threads(),),
         batches=_numbers(batch, "--batch"),
         frames=_numbers(frames, "--frames"),

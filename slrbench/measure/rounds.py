@@ -279,6 +279,7 @@ def skipped_row(candidate: Candidate, reason: str) -> Skipped:
         model=candidate.model,
         backend=candidate.backend,
         precision=candidate.precision,
+        variant=candidate.variant,
         device=candidate.device,
         reason=reason,
     )
@@ -286,7 +287,7 @@ def skipped_row(candidate: Candidate, reason: str) -> Skipped:
 
 def _shape_words(candidate: Candidate, candidates: Sequence[Candidate]) -> str:
     """What a skipped row has no column for and not all candidates share, such as ``batch 8, frames 64: ``."""
-    axes = ("input_kind", "threads", "batch", "frames", "height", "width")
+    axes = ("variant", "input_kind", "threads", "batch", "frames", "height", "width")
     shown = [axis for axis in axes if len({getattr(c, axis) for c in candidates}) > 1]
     words = ", ".join(f"{axis.replace('_', ' ')} {getattr(candidate, axis)}" for axis in shown)
     return f"{words}: " if words else ""

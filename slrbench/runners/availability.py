@@ -137,15 +137,15 @@ def require(backend: str, device: str = "cpu") -> None:
     )
 
 
-def require_any(backends: Sequence[str], device: str = "cpu") -> None:
-    """Return where at least one of the backends can run on ``device`` here.
+def require_any(wanted: Sequence[tuple[str, str]]) -> None:
+    """Return where at least one of the backends can run on its device here, or where nothing is wanted.
 
     Raises:
-        BadInputError: a backend or the device is not a known word.
+        BadInputError: a backend or a device is not a known word.
         UnavailableError: none of them can; what stands in the way of the first.
     """
-    if not any(availability(backend, device).available for backend in backends):
-        require(backends[0], device)
+    if wanted and not any(availability(backend, device).available for backend, device in wanted):
+        require(*wanted[0])
 
 
 def _what_runs_here(backend: str, device: str) -> str:

@@ -5,7 +5,7 @@ Networks run in worker processes only. This process resolves, renders clips and 
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from slrbench.reporting.statistics import summarise
 from slrbench.reporting.store import write_report
 from slrbench.runners.availability import require_any
 from slrbench.training.card import CheckpointCard
-from slrbench.workflows.bench_candidates import MODELS_FOLDER, Axes, BenchModel, Plan, find_models, plan_candidates
+from slrbench.workflows.bench_axes import Axes, why_senseless
+from slrbench.workflows.bench_candidates import MODELS_FOLDER, BenchModel, Plan, find_models, plan_candidates
 from slrbench.workflows.bench_clips import Corpora, accuracy_of
+from slrbench.workflows.bench_engines import make_missing_engines
 from slrbench.workflows.folders import check_writable
 from slrbench.workflows.untrained import build_untrained, parse_untrained
 
@@ -70,7 +72,7 @@ def bench(
     """
     _check_beforehand(options, folder)
     with tempfile.TemporaryDirectory(prefix="slrbench-untrained-") as scratch:
-        models = _models(options, models_folder, Path(scratch), progress)
+        models = _with_engines(_models(options, models_folder, Path(scratch), progress), options.axes, progress)
         plan = plan_candidates(models, options.axes, allow_unverified=options.allow_unverified)
         draft = _Draft(title=title, command=command, options=options, models=models, plan=plan)
         if not plan.candidates:
@@ -107,7 +109,7 @@ def bench(
 
 def _check_beforehand(options: BenchOptions, folder: Path | None) -> None:
     """What can be refused before anything is built or measured."""
-    require_any(options.axes.backends, options.axes.device)
+    require_any([(way.backend, way.device) for way in options.axes.ways() if why_senseless(way) is None])
     for text in options.untrained:
         parse_untrained(text)
     if folder is not None:
@@ -152,6 +154,15 @@ def _models(options: BenchOptions, root: Path, scratch: Path, progress: Progress
     return models
 
 
+def _with_engines(models: list[BenchModel], axes: Axes, progress: Progress | None) -> list[BenchModel]:
+    """The models, with engines made where TensorRT is asked for, can run here, and a model has none that fits."""
+    if "trt" not in axes.backends:
+        return models
+    trained = [(m.model_id, m.folder, m.manifest) for m in models if m.card is not None]
+    made = make_missing_engines(trained, axes.precisions, axes.input_kinds, progress)
+    return [replace(m, manifest=made[m.model_id]) if m.model_id in made else m for m in models]
+
+
 @dataclass(kw_only=True)
 class _Draft:
     """The report while it grows."""
@@ -167,11 +178,11 @@ class _Draft:
 
     def add_accuracy(self, candidate: Candidate, infer: Infer, corpora: Corpora) -> None:
         """Measure the WER of the candidate's file, unless it is known; nothing where there are no clips of its size."""
-        key = (candidate.artifact_sha256, candidate.backend, candidate.input_kind)
+        key = _evaluated(candidate)
         found = corpora.of(candidate.model)
         if found is None or found[1].frame_size != (candidate.height, candidate.width):
             return
-        if any((a.artifact_sha256, a.backend, a.input_kind) == key for a in self.accuracies):
+        if any(_evaluated(a) == key for a in self.accuracies):
             return
         try:
             self.accuracies.append(accuracy_of(candidate, *found, infer, limit=self.options.wer_clips))
@@ -221,9 +232,15 @@ class _Draft:
         return text
 
 
+def _evaluated(what: Accuracy | Candidate) -> tuple[str, ...]:
+    """What a WER belongs to: the very file, and everything that changes what is computed from it."""
+    return what.artifact_sha256, what.backend, what.precision, what.variant, what.device, what.input_kind
+
+
 def _name(c: Candidate) -> str:
+    variant = f" {c.variant}" if c.variant else ""
     return (
-        f"{c.model} {c.backend} {c.precision} {c.input_kind} {c.device} threads={c.threads} batch={c.batch} "
+        f"{c.model} {c.backend}{variant} {c.precision} {c.input_kind} {c.device} threads={c.threads} batch={c.batch} "
         f"frames={c.frames} size={c.height}x{c.width}"
     )
 
@@ -233,6 +250,8 @@ def _verdicts(models: Sequence[BenchModel], axes: Axes) -> dict[str, dict[str, A
         entry.artifact.sha256: {
             "model": model.model_id,
             "format": entry.artifact.format,
+            "precision": entry.artifact.precision,
+            "target": entry.artifact.target,
             "input_kind": entry.artifact.input_kind,
             **entry.parity.model_dump(mode="json"),
         }

@@ -13,54 +13,19 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from exporters.artifact import Artifact, ExporterError, Manifest, read_manifest
+from exporters.artifact import Artifact, ExporterError, Manifest, ManifestEntry, read_manifest
+from exporters.tensorrt_library import compute_capability_here
 from slrbench.errors import BadInputError, NegativeVerdictError, SlrbenchError
 from slrbench.models.spec import ModelSpec
 from slrbench.records import Candidate, ParityWord, Skipped
-from slrbench.runners.availability import check_backend, check_device, require
-from slrbench.runners.inputs import artifact_sha256, check_input_kind
+from slrbench.runners.availability import require
+from slrbench.runners.inputs import artifact_sha256
 from slrbench.training.card import CARD_NAME, WEIGHTS_NAME, CheckpointCard, locate, read_card
+from slrbench.workflows.bench_axes import Axes, Way, why_senseless
+from slrbench.workflows.bench_engines import choose_engine, outside_profile
 
 MODELS_FOLDER = Path("trained_models")
-PRECISION = "fp32"
 _VIDEO_AXES = {"float32": (0, 2, 3, 4), "uint8": (0, 1, 2, 3)}  # of B, T, H, W
-
-_NUMBERS = {"threads": "--threads", "batches": "--batch", "frames": "--frames", "sizes": "--size"}
-_EXAMPLES = {"--threads": "1,2", "--batch": "1,8", "--frames": "32,64", "--size": "64"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Axes:
-    """What is measured: the product of all of these."""
-
-    backends: tuple[str, ...] = ("torch", "torchscript", "onnx", "openvino")
-    device: str = "cpu"
-    threads: tuple[int, ...] = (1,)
-    batches: tuple[int, ...] = (1,)
-    frames: tuple[int, ...] = (32,)
-    sizes: tuple[int, ...] = ()
-    """Height and width, pixels; the model's own where there is none."""
-    input_kinds: tuple[str, ...] = ("float32",)
-
-    def __post_init__(self) -> None:
-        """Refuse unknown words and numbers below 1, before anything is loaded.
-
-        Raises:
-            BadInputError: a value cannot be used, or an axis is empty.
-        """
-        for backend in self.backends:
-            check_backend(backend)
-        check_device(self.device)
-        for kind in self.input_kinds:
-            check_input_kind(kind)
-        for name, option in _NUMBERS.items():
-            if bad := [value for value in getattr(self, name) if value < 1]:
-                raise BadInputError(
-                    f"{option} is {bad[0]}, expected at least 1", hint=f"{option} {_EXAMPLES[option]}, for example"
-                )
-        for name in ("backends", "threads", "batches", "frames", "input_kinds"):
-            if not getattr(self, name):
-                raise BadInputError(f"no {name} given", hint="python -m slrbench bench --help shows the defaults")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +59,7 @@ class _File:
     size_bytes: int
     parity: ParityWord
     why: str = ""  # where parity is not "passed"
+    engine: ManifestEntry | None = None
     fixed: tuple[tuple[str, int, int], ...] = ()  # axis, position among (batch, frames, height, width), the only value
 
 
@@ -167,28 +133,28 @@ def _load(folder: Path) -> BenchModel:
 def plan_candidates(models: Sequence[BenchModel], axes: Axes, *, allow_unverified: bool = False) -> Plan:
     """Every combination of models and axes, as a candidate or as a refused row with its reason."""
     plan = Plan()
-    for model, backend in product(models, axes.backends):
+    for model, way in product(models, axes.ways()):
         try:
-            require(backend, axes.device)
+            if (senseless := why_senseless(way)) is not None:
+                raise BadInputError(senseless, hint="python -m slrbench bench --help says what there is")
+            require(way.backend, way.device)
         except SlrbenchError as error:
-            plan.refused.append((_row(model, backend, axes.device, error.message), error))
+            plan.refused.append((_row(model, way, error.message), error))
             continue
         for input_kind in axes.input_kinds:
-            _plan_file(plan, model, backend, input_kind, axes, allow_unverified=allow_unverified)
+            _plan_file(plan, model, way, input_kind, axes, allow_unverified=allow_unverified)
     return plan
 
 
-def _plan_file(
-    plan: Plan, model: BenchModel, backend: str, input_kind: str, axes: Axes, *, allow_unverified: bool
-) -> None:
+def _plan_file(plan: Plan, model: BenchModel, way: Way, input_kind: str, axes: Axes, *, allow_unverified: bool) -> None:
     def refuse(error: SlrbenchError, parity: ParityWord | None = None) -> None:
         kind = "" if input_kind == "float32" or f" {input_kind} " in error.message else f"{input_kind} input: "
-        row = _row(model, backend, axes.device, kind + error.message).model_copy(update={"parity": parity})
+        row = _row(model, way, kind + error.message).model_copy(update={"parity": parity})
         if all(row != known for known, _ in plan.refused):  # a fixed axis is the same clash at every other axis' values
             plan.refused.append((row, error))
 
     try:
-        file = _find_file(model, backend, input_kind)
+        file = _find_file(model, way, input_kind)
     except SlrbenchError as error:
         refuse(error)
         return
@@ -204,10 +170,15 @@ def _plan_file(
         if clash is not None:
             refuse(BadInputError(f"{file.path.name} takes {clash}", hint="leave --size out, or export at that size"))
             continue
+        outside = outside_profile(file.engine, batch, frames) if file.engine is not None else None
+        if outside is not None:
+            hint = f"python -m slrbench export {model.folder} --formats trt --batch 1:{batch} --frames 1:{frames}"
+            refuse(BadInputError(f"{file.path.name} was asked for {outside}", hint=hint))
+            continue
         values: dict[str, Any] = {
-            "model": model.model_id, "backend": backend, "format": file.format, "precision": PRECISION,
-            "device": axes.device, "threads": threads, "batch": batch, "frames": frames, "height": height,
-            "width": width, "input_kind": input_kind, "path": str(file.path),
+            "model": model.model_id, "backend": way.backend, "format": file.format, "precision": way.precision,
+            "variant": way.variant, "device": way.device, "threads": threads, "batch": batch, "frames": frames,
+            "height": height, "width": width, "input_kind": input_kind, "path": str(file.path),
             "artifact_sha256": file.sha256, "size_bytes": file.size_bytes, "parameters": model.parameters,
             "macs": _macs(model.spec, batch, frames, height, width), "parity": file.parity,
             "untrained": model.card is None,
@@ -215,9 +186,9 @@ def _plan_file(
         plan.candidates.append(Candidate(**values))
 
 
-def _find_file(model: BenchModel, backend: str, input_kind: str) -> _File:
+def _find_file(model: BenchModel, way: Way, input_kind: str) -> _File:
     """The file that the backend opens, with its verdict, known to be the one that was checked."""
-    if backend == "torch":
+    if way.backend == "torch":
         path = model.folder / WEIGHTS_NAME
         _check_hash(path, model.weights_sha256, "the card")
         parity, why = _checkpoint_parity(model)
@@ -225,20 +196,13 @@ def _find_file(model: BenchModel, backend: str, input_kind: str) -> _File:
         return _File(
             path=path, format="checkpoint", sha256=model.weights_sha256, size_bytes=size, parity=parity, why=why
         )
-    entry = model.manifest.find(backend, PRECISION, input_kind)
-    again = f"python -m slrbench export {model.folder} --formats {backend}"
-    again += "" if input_kind == "float32" else f" --input {input_kind}"
-    if entry is None:
-        other = "float32" if input_kind == "uint8" else "uint8"
-        if model.manifest.find(backend, PRECISION, other) is None:
-            raise BadInputError(f"{model.model_id} has no {backend} file", hint=again)
-        raise BadInputError(f"{model.model_id} has no {input_kind} {backend} file (there is a {other} one)", hint=again)
+    entry, again = _find_entry(model, way, input_kind)
     artifact = entry.artifact
     path = model.folder / artifact.path
     if artifact.built_from_sha256 != model.weights_sha256:
         raise BadInputError(f"{path} was exported from other weights than the checkpoint's", hint=again)
     _check_hash(path, artifact.sha256, "the manifest", hint=again)
-    why = "parity was not run for this file"
+    why = "parity was not run for this file" + (f": {entry.not_run_because}" if entry.not_run_because else "")
     if entry.parity is not None and entry.parity_word == "failed":
         why = "parity failed: " + (entry.parity.reasons[0] if entry.parity.reasons else "see the manifest")
     return _File(
@@ -248,7 +212,32 @@ def _find_file(model: BenchModel, backend: str, input_kind: str) -> _File:
         size_bytes=artifact.size_bytes,
         parity=entry.parity_word,
         why=why,
+        engine=entry if artifact.format == "trt" else None,
         fixed=_fixed_axes(artifact),
+    )
+
+
+def _find_entry(model: BenchModel, way: Way, input_kind: str) -> tuple[ManifestEntry, str]:
+    """The manifest's entry of the file that is opened, and the command that makes it."""
+    precision = way.file_precision
+    again = f"python -m slrbench export {model.folder} --formats {way.backend}"
+    again += "" if precision == "fp32" else f" --precision {precision}"
+    again += "" if input_kind == "float32" else f" --input {input_kind}"
+    if way.backend == "trt":
+        here = compute_capability_here()
+        entry = choose_engine(
+            model.manifest, precision, input_kind, model=model.model_id, folder=model.folder, compute_capability=here
+        )
+        return entry, again
+    found = model.manifest.find(way.backend, precision, input_kind)
+    if found is not None:
+        return found, again
+    kind = "" if precision == "fp32" else f"{precision} "
+    other = "float32" if input_kind == "uint8" else "uint8"
+    if model.manifest.find(way.backend, precision, other) is None:
+        raise BadInputError(f"{model.model_id} has no {kind}{way.backend} file", hint=again)
+    raise BadInputError(
+        f"{model.model_id} has no {input_kind} {kind}{way.backend} file (there is a {other} one)", hint=again
     )
 
 
@@ -256,10 +245,12 @@ def _check_parity(model: BenchModel, file: _File, *, allow_unverified: bool) -> 
     """Let verified files pass, and random weights: they are measured for speed and never enter a decision."""
     if file.parity == "passed" or allow_unverified or model.card is None:
         return
-    command = "verify" if file.format == "checkpoint" else "export"
+    command = f"verify {model.folder}" if file.format == "checkpoint" else f"export {model.folder}"
+    if file.engine is not None and file.parity == "not run":
+        command = f"verify {file.path}"
     raise NegativeVerdictError(
         f"{file.path.name} is not verified: {file.why}",
-        hint=f"python -m slrbench {command} {model.folder}, or --allow-unverified to measure it all the same",
+        hint=f"python -m slrbench {command}, or --allow-unverified to measure it all the same",
     )
 
 
@@ -292,9 +283,15 @@ def _fixed_axes(artifact: Artifact) -> tuple[tuple[str, int, int], ...]:
     return tuple((name, i, size) for i, (name, axis) in axes if isinstance(size := shape[axis], int))
 
 
-def _row(model: BenchModel, backend: str, device: str, reason: str) -> Skipped:
-    device = "cuda" if backend == "trt" and device == "cpu" else device  # it has no other
-    return Skipped(model=model.model_id, backend=backend, precision=PRECISION, device=device, reason=reason)
+def _row(model: BenchModel, way: Way, reason: str) -> Skipped:
+    return Skipped(
+        model=model.model_id,
+        backend=way.backend,
+        precision=way.precision,
+        variant=way.variant,
+        device=way.device,
+        reason=reason,
+    )
 
 
 @cache

@@ -102,6 +102,9 @@ def accuracy_of(
     return Accuracy(
         model=candidate.model,
         backend=candidate.backend,
+        precision=candidate.precision,
+        variant=candidate.variant,
+        device=candidate.device,
         artifact_sha256=candidate.artifact_sha256,
         input_kind=candidate.input_kind,
         height=corpus.frame_size[0],

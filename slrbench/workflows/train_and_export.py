@@ -10,8 +10,8 @@ from slrbench.reporting.store import write_report
 from slrbench.training.config import Role
 from slrbench.workflows.ablation import AblationRow, ablate_distillation, ablation_tables
 from slrbench.workflows.bench import BenchOptions, bench, report_folder
-from slrbench.workflows.bench_candidates import Axes
-from slrbench.workflows.export import FORMATS, export_model
+from slrbench.workflows.bench_axes import Axes
+from slrbench.workflows.export import CPU_FORMATS, export_model
 from slrbench.workflows.folders import check_writable
 from slrbench.workflows.scoring import Progress
 from slrbench.workflows.training import Say, TrainingJob, train_checkpoint
@@ -61,7 +61,7 @@ def train_and_export(options: TrainAndExportOptions, *, progress: Progress, say:
     rows = _ablate(options, progress, say)
     manifests, errors = [], []
     for role in _ROLES:
-        exported = export_model(job.folder(role), formats=FORMATS, progress=progress)
+        exported = export_model(job.folder(role), formats=CPU_FORMATS, progress=progress)
         manifests.append(exported.manifest_path)
         for entry in exported.entries:
             worst = entry.parity.max_abs_error if entry.parity else None

@@ -12,6 +12,7 @@ import torch
 from exporters import to_onnx, to_openvino, to_torchscript
 from exporters.artifact import MANIFEST_NAME, describe_files, read_manifest, sha256_file
 from exporters.input_adapter import EXAMPLE_SHAPE
+from exporters.parity_cases import CASES_NAME
 from slrbench.cli.app import main
 from slrbench.data import open_corpus
 from slrbench.errors import BadInputError, NegativeVerdictError, RunFailedError, SlrbenchError
@@ -75,7 +76,7 @@ def test_the_manifest_says_what_lies_in_the_folder(exported: dict[str, ExportRes
     assert manifest is not None
     assert manifest.model_id == f"tiny-{model}"
     assert manifest.entries == exported[model].entries
-    assert names_in(folder) == {MANIFEST_NAME, *(name for names in FILES.values() for name in names)}
+    assert names_in(folder) == {MANIFEST_NAME, CASES_NAME, *(name for names in FILES.values() for name in names)}
     for key, names in FILES.items():
         entry = manifest.find(key[0], input_kind=key[1])
         assert entry is not None

@@ -24,7 +24,8 @@ from slrbench.training.card import CheckpointCard, read_card
 from slrbench.training.checkpoint import save_checkpoint, update_card
 from slrbench.training.verification import verify_model
 from slrbench.workflows.bench import BenchOptions, bench, report_folder
-from slrbench.workflows.bench_candidates import Axes, find_models, plan_candidates
+from slrbench.workflows.bench_axes import Axes
+from slrbench.workflows.bench_candidates import find_models, plan_candidates
 from slrbench.workflows.export import export_model
 from slrbench.workflows.untrained import parse_untrained
 
