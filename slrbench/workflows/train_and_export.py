@@ -7,6 +7,7 @@ from slrbench.errors import SlrbenchError
 from slrbench.measure.rounds import MeasureSettings
 from slrbench.records import Report
 from slrbench.reporting.store import write_report
+from slrbench.runners.availability import availability
 from slrbench.training.config import Role
 from slrbench.workflows.ablation import AblationRow, ablate_distillation, ablation_tables
 from slrbench.workflows.bench import BenchOptions, bench, report_folder
@@ -60,8 +61,9 @@ def train_and_export(options: TrainAndExportOptions, *, progress: Progress, say:
     train_checkpoint("student", job, teacher=job.folder("teacher"), progress=progress, say=say)
     rows = _ablate(options, progress, say)
     manifests, errors = [], []
+    engines = ("trt",) if availability("trt", "cuda").available else ()
     for role in _ROLES:
-        exported = export_model(job.folder(role), formats=CPU_FORMATS, progress=progress)
+        exported = export_model(job.folder(role), formats=(*CPU_FORMATS, *engines), progress=progress)
         manifests.append(exported.manifest_path)
         for entry in exported.entries:
             worst = entry.parity.max_abs_error if entry.parity else None
@@ -74,7 +76,7 @@ def train_and_export(options: TrainAndExportOptions, *, progress: Progress, say:
     report = bench(
         BenchOptions(
             models=tuple(str(job.folder(role)) for role in _ROLES),
-            axes=Axes(threads=(options.threads,), frames=(options.frames,), batches=options.batches),
+            axes=Axes(backends=(*Axes.backends, *engines), threads=(options.threads,), frames=(options.frames,), batches=options.batches),
             wer_clips=options.wer_clips,
             settings=options.measure,
         ),
