@@ -76,7 +76,12 @@ def train_and_export(options: TrainAndExportOptions, *, progress: Progress, say:
     report = bench(
         BenchOptions(
             models=tuple(str(job.folder(role)) for role in _ROLES),
-            axes=Axes(backends=(*Axes.backends, *engines), threads=(options.threads,), frames=(options.frames,), batches=options.batches),
+            axes=Axes(
+                backends=(*Axes.backends, *engines),
+                threads=(options.threads,),
+                frames=(options.frames,),
+                batches=options.batches,
+            ),
             wer_clips=options.wer_clips,
             settings=options.measure,
         ),
