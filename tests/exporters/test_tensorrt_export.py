@@ -105,7 +105,7 @@ def test_without_a_gpu_the_engine_is_not_run_and_its_graph_is_judged(
     assert result.not_run == result.entries
     manifest = read_manifest(result.manifest_path.parent)
     assert manifest is not None
-    assert manifest.entries == result.entries
+    assert tuple(e for e in manifest.entries if e.artifact.format == "trt") == result.entries
 
 
 def test_parity_cases_lie_beside_the_engines(engines: dict[str, ExportResult]) -> None:
