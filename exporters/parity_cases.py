@@ -87,7 +87,7 @@ def read_parity_cases(path: Path) -> StoredReference:
     if not path.is_file():
         raise ExporterError(f"there are no parity cases at {path}", hint=again, bad_input=True)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # NumPy leaks a damaged file
             about = json.loads(str(stored["about"]))
             if about["schema_version"] != SCHEMA_VERSION:
                 raise ExporterError(

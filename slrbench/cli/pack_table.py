@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def table_of(verdict: "PackVerdict") -> str:
     """Artifact, precision, target, parity, largest error (nats) and word error rates (percent)."""
     clips = f"WER on {verdict.clips} clips (%)" if verdict.clips else "WER (%)"
-    headers = ["Artifact", "Precision", "Target", "Parity", "Max error", clips, "Checkpoint's there", "On all of test"]
+    headers = ["Artifact", "Precision", "Target", "Parity", "Max error", clips, "Checkpoint on them", "On all of test"]
     on_clips, on_test = verdict.checkpoint_on_clips, verdict.checkpoint_on_test
     checkpoint = [percent(on_clips.wer) if on_clips else None, percent(on_test.wer) if on_test else None]
     return console.table([[*_row(judged), *checkpoint] for judged in verdict.artifacts], headers)

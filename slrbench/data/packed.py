@@ -194,7 +194,7 @@ def read_packed_clips(path: Path) -> PackedCorpus:
     """
     again = "pack the model again with this version of slrbench, and copy the archive again"
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # NumPy leaks a damaged file
             document = json.loads(str(stored["about"]))
             found = document.get("schema_version") if isinstance(document, dict) else None
             if found != SCHEMA_VERSION:
