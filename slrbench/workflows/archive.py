@@ -214,7 +214,7 @@ def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, PackRecord]]:
         with zipfile.ZipFile(path) as file:
             names = _check_entries(file, path)
             if PACK_NAME not in names:
-                raise BadInputError(f"{path} is not a pack: it holds no {PACK_NAME}", hint=_COPY_AGAIN)
+                raise BadInputError(f"{path} is cut short or not a pack: it holds no {PACK_NAME}", hint=_COPY_AGAIN)
             if names[PACK_NAME].file_size > _MOST_RECORD_BYTES:
                 raise BadInputError(f"{path}: {PACK_NAME} has {names[PACK_NAME].file_size} bytes", hint=_COPY_AGAIN)
             with file.open(PACK_NAME) as stream:

@@ -88,7 +88,7 @@ TAMPERED: dict[str, tuple[Callable[[Contents], Any], str]] = {
         lambda c: listed(c, "sitecustomize.py", b"print()"), "sitecustomize.py, which its manifest does not name"
     ),
     "a file is missing": (lambda c: c.pop("model.onnx"), "lacks model.onnx"),
-    "there is no record": (lambda c: c.pop("pack.json"), "it holds no pack.json"),
+    "there is no record": (lambda c: c.pop("pack.json"), "cut short or not a pack: it holds no pack.json"),
     "the record is no record": (lambda c: c.update({"pack.json": b"[]"}), "has schema_version None, expected 1"),
     "the record is no JSON": (lambda c: c.update({"pack.json": b"{"}), "pack.json cannot be read"),
     "the record is huge": (huge_record, "pack.json has [0-9]+ bytes"),
