@@ -238,7 +238,8 @@ On that machine, in a folder of its own (no torch, no training code, no corpus):
 slrbench itself may also be installed from its source folder: pip install --no-deps FOLDER.
 
 verify checks every file's SHA-256, unpacks beside the archive, runs the stored inputs on each artifact whose runtime is
-there, and compares with what the checkpoint gave for them. Engines need TensorRT and the GPU that they were built for.
+there, and compares with what the checkpoint gave for them. Engines need the GPU that they were built for, and the
+packages of slrbench's extra gpu (or trt-rtx) besides; the others run on any machine.
 The hashes find damage, not malice: nothing here is signed.
 
 Class 0 is the CTC blank; class i + 1 is glosses[i] of {CARD_NAME}. {PACK_NAME} lists every file, and what was left out.

@@ -3,6 +3,7 @@
 The verdict goes into the folder's manifest, in place of what it said before.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from exporters.gates import WER_ALLOWED_INT8, gates_for
 from exporters.input_names import EXAMPLE_SHAPE
 from exporters.parity import check_parity
 from exporters.parity_cases import CASES_NAME, StoredReference, read_parity_cases
+from exporters.tensorrt_library import compute_capability_here
 from slrbench.data import open_corpus
 from slrbench.data.batching import normalise
 from slrbench.data.corpus import Split, Vocabulary
@@ -82,11 +84,12 @@ class StoredJudge:
 
         Where clips with the checkpoint's own word error rate are at hand, the artifact's may be larger by one in a
         hundred words, whatever its precision; int8 is not judged without. A file that its runtime cannot load has
-        failed, with the reason.
+        failed, with the reason; an engine may only be on the wrong machine.
 
         Raises:
             BadInputError: the cases are those of another checkpoint, or prove nothing.
-            UnavailableError: the artifact's runtime is not available here, or int8 has no clips to be judged by.
+            UnavailableError: the artifact's runtime is not available here, an engine is for another GPU or does not
+                load, or int8 has no clips to be judged by.
         """
         artifact = entry.artifact
         if self.cases.built_from_sha256 != artifact.built_from_sha256:
@@ -97,6 +100,7 @@ class StoredJudge:
             )
         device = device_of(artifact.format)
         require(artifact.format, device)
+        _require_target(artifact)
         clips = self._clips(entry)
         if artifact.precision == "int8" and clips is None:
             raise UnavailableError(
@@ -119,6 +123,8 @@ class StoredJudge:
         except UnavailableError:
             raise
         except SlrbenchError as error:
+            if artifact.format == "trt":  # of another version, driver or GPU: nothing was computed, right or wrong
+                raise UnavailableError(f"{artifact.path} cannot be loaded here: {error.message}") from error
             return self._not_loaded(artifact, error)
         try:
             return self._run(artifact, runner, clips)
@@ -199,6 +205,19 @@ class StoredJudge:
             machine=machine_of(artifact.format),
             passed=False,
             reasons=(f"it cannot be loaded: {error.message}",),
+        )
+
+
+def _require_target(artifact: Artifact) -> None:
+    """Raises UnavailableError where an engine was built for other GPUs than the one here."""
+    here = compute_capability_here() if artifact.format == "trt" else None
+    built_for = [f"{number[:-1]}.{number[-1]}" for number in re.findall(r"sm(\d{2,})", artifact.target)]
+    if here is None or not built_for or artifact.built_with.get("hardware_compatibility", "none") != "none":
+        return
+    if here not in built_for:
+        raise UnavailableError(
+            f"{artifact.path} needs a GPU of compute capability {' or '.join(built_for)}, the one here has {here}",
+            hint="export engines for this one",
         )
 
 

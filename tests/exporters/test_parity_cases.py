@@ -75,8 +75,7 @@ def test_an_altered_byte_is_refused_or_changes_nothing(
     ((item, output),) = one_case()
     try:
         found = read_parity_cases(path)
-    except ExporterError as error:
-        assert error.bad_input
+    except ExporterError:  # what else it may raise is a bug
         return
     assert np.array_equal(found.inputs[0].video, item.video)
     assert np.array_equal(found(found.inputs[0].video), output)

@@ -21,10 +21,11 @@ from exporters.artifact import (
 )
 from exporters.parity_cases import CASES_NAME, read_parity_cases, write_parity_cases
 from slrbench.cli.app import main
-from slrbench.errors import BadInputError, NegativeVerdictError
+from slrbench.errors import BadInputError, NegativeVerdictError, UnavailableError
 from slrbench.measure.rounds import MeasureSettings
 from slrbench.measure.sampling import SamplingRule
 from slrbench.runners import availability
+from slrbench.workflows import stored_parity
 from slrbench.workflows.archive import PackRecord, unpack
 from slrbench.workflows.bench import BenchOptions, bench
 from slrbench.workflows.bench_candidates import Axes
@@ -464,6 +465,27 @@ def test_an_engine_without_a_gpu_is_not_judged(model: Path, run: Run) -> None:
     assert (model / "manifest.json").read_bytes() == before
     (model / "model.fp16.sm86.rtx.engine").write_bytes(b"an Engine")
     assert run("verify", model / "model.fp16.sm86.rtx.engine")[0] == 1
+
+
+def test_an_engine_for_another_gpu_or_version_is_not_judged(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = add_engine(model)
+    judge = StoredJudge.of(model)
+    monkeypatch.setattr(stored_parity, "require", lambda backend, device: None)
+    monkeypatch.setattr(stored_parity, "compute_capability_here", lambda: "9.0")
+    with pytest.raises(UnavailableError, match=r"needs a GPU of compute capability 8\.6, the one here has 9\.0"):
+        judge.judge(entry)
+
+    def of_another_version(*arguments: Any, **options: Any) -> None:
+        raise BadInputError("it was built with another version")
+
+    monkeypatch.setattr(stored_parity, "open_runner", of_another_version)
+    monkeypatch.setattr(stored_parity, "compute_capability_here", lambda: "8.6")
+    with pytest.raises(UnavailableError, match="cannot be loaded here: it was built with another version"):
+        judge.judge(entry)
+    compatible = entry.artifact.model_copy(update={"built_with": {"hardware_compatibility": "ampere_plus"}})
+    monkeypatch.setattr(stored_parity, "compute_capability_here", lambda: "9.0")
+    with pytest.raises(UnavailableError, match="cannot be loaded here"):
+        judge.judge(entry.model_copy(update={"artifact": compatible}))
 
 
 def test_an_engine_without_a_manifest_cannot_be_judged(tmp_path: Path, run: Run) -> None:
