@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from exporters.artifact import ExporterError, InputKind, TensorSpec
-from exporters.input_names import INPUT_NAME, OUTPUT_NAME
+from exporters.input_names import EXAMPLE_SHAPE, INPUT_NAME, OUTPUT_NAME
+
+__all__ = ["BATCH_AXIS", "EXAMPLE_SHAPE", "TIME_AXIS", "InputAdapter", "example_video", "tensor_specs"]
 
 BATCH_AXIS = 0
 TIME_AXIS: dict[InputKind, int] = {"float32": 2, "uint8": 1}
-EXAMPLE_SHAPE = (2, 16)
-"""B and T of the example that exporters trace with. A batch of 1 would be taken for a constant."""
 
 
 class InputAdapter(nn.Module):

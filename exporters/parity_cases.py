@@ -5,7 +5,9 @@ case, and ``about``, a JSON document. Arrays only: nothing in the file is execut
 """
 
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,12 @@ from exporters.comparison import ParityInput
 
 CASES_NAME = "parity.npz"
 SCHEMA_VERSION = 1
+
+UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile,
+    zlib.error, struct.error,
+)  # fmt: skip
+"""What NumPy and zipfile raise at a damaged ``.npz`` file."""
 
 
 class StoredReference:
@@ -79,7 +87,7 @@ def read_parity_cases(path: Path) -> StoredReference:
     if not path.is_file():
         raise ExporterError(f"there are no parity cases at {path}", hint=again, bad_input=True)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # NumPy leaks a damaged file
             about = json.loads(str(stored["about"]))
             if about["schema_version"] != SCHEMA_VERSION:
                 raise ExporterError(
@@ -92,7 +100,24 @@ def read_parity_cases(path: Path) -> StoredReference:
                 for i, case in enumerate(about["cases"])
             )
             outputs = [stored[f"log_probs_{i}"] for i in range(len(inputs))]
+            _check_arrays(inputs, outputs)
             return StoredReference(about["reference"], about["built_from_sha256"], inputs, outputs)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ExporterError(f"{path} does not hold parity cases: {first}", hint=again, bad_input=True) from error
+
+
+def _check_arrays(inputs: Sequence[ParityInput], outputs: Sequence[NDArray[np.float32]]) -> None:
+    """Raises ValueError where there is nothing, or something that cannot be compared with."""
+    if not inputs:
+        raise ValueError("there is no case")
+    for item, output in zip(inputs, outputs, strict=True):
+        video = item.video
+        if video.dtype != np.uint8 or video.ndim != 5 or video.shape[-1] != 3 or 0 in video.shape:
+            raise ValueError(f"{item.name}: video is {video.dtype} {video.shape}, expected uint8 (B, T, H, W, 3)")
+        if output.dtype != np.float32 or output.ndim != 3 or 0 in output.shape or output.shape[1] != len(video):
+            raise ValueError(f"{item.name}: outputs are {output.dtype} {output.shape}, expected float32 (T', B, C)")
+        if not np.isfinite(output).all():
+            raise ValueError(f"{item.name}: the reference's outputs are not finite")
+        if item.source not in ("clips", "noise"):
+            raise ValueError(f"{item.name}: source is {item.source!r}, expected clips or noise")

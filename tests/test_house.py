@@ -122,6 +122,11 @@ WITHOUT_TORCH = (
     "slrbench.runners.open",
     "slrbench.runners.openvino_",
     "slrbench.training.card",
+    "slrbench.workflows.bench",
+    "slrbench.workflows.evaluate",
+    "slrbench.workflows.pack",
+    "slrbench.workflows.verify",
+    "slrbench.workflows.verify_pack",
 )
 
 
@@ -226,7 +231,7 @@ def test_a_wheel_of_the_tree_installs_and_runs_from_any_folder(tree: Path, tmp_p
         p.relative_to(tree).as_posix()
         for package in ("slrbench", "exporters")
         for p in (tree / package).rglob("*")
-        if p.is_file() and p.suffix in (".py", ".typed", ".toml") and "__pycache__" not in p.parts
+        if p.is_file() and p.suffix in (".py", ".typed", ".toml", ".txt") and "__pycache__" not in p.parts
     }
     assert {"slrbench/__main__.py", "exporters/artifact.py", "slrbench/py.typed", "exporters/py.typed"} <= sources
     assert any(name.startswith("slrbench/training/presets/") for name in sources)

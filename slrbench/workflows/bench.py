@@ -80,7 +80,8 @@ def bench(
             if folder is not None and isinstance(error, NegativeVerdictError):
                 write_report(folder, draft.report(None))
             raise error
-        corpora = Corpora({m.model_id: m.card for m in models}, draft.notes)
+        folders = {m.model_id: m.folder for m in models}
+        corpora = Corpora({m.model_id: m.card for m in models}, draft.notes, folders)
 
         def on_round(result: MeasureResult, done: int) -> None:
             if folder is not None:

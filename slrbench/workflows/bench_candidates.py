@@ -21,6 +21,7 @@ from slrbench.records import Candidate, ParityWord, Skipped
 from slrbench.runners.availability import require
 from slrbench.runners.inputs import artifact_sha256
 from slrbench.training.card import CARD_NAME, WEIGHTS_NAME, CheckpointCard, locate, read_card
+from slrbench.workflows.archive import folder_of_pack, is_pack, is_unpacked
 from slrbench.workflows.bench_axes import Axes, Way, why_senseless
 from slrbench.workflows.bench_engines import choose_engine, outside_profile
 
@@ -66,6 +67,8 @@ class _File:
 def find_models(names: Sequence[str], *, root: Path = MODELS_FOLDER) -> list[BenchModel]:
     """Models by id, by path, or by role (``teacher``, ``student``: all of that kind); every model where none is named.
 
+    An archive is unpacked beside itself.
+
     Raises:
         BadInputError: there is no such model, or its card or manifest cannot be read.
     """
@@ -80,6 +83,8 @@ def find_models(names: Sequence[str], *, root: Path = MODELS_FOLDER) -> list[Ben
             folders.append(known[name])
         elif name in ("teacher", "student"):
             folders += _of_role(name, list(known.values()), root)
+        elif is_pack(Path(name)):
+            folders.append(folder_of_pack(Path(name))[0])
         elif Path(name).exists():
             folders.append(locate(Path(name))[0].parent)
         else:
@@ -190,6 +195,8 @@ def _find_file(model: BenchModel, way: Way, input_kind: str) -> _File:
     """The file that the backend opens, with its verdict, known to be the one that was checked."""
     if way.backend == "torch":
         path = model.folder / WEIGHTS_NAME
+        if is_unpacked(model.folder) and not path.exists():
+            raise BadInputError(f"the pack of {model.model_id} holds no checkpoint", hint="--backend onnx,openvino")
         _check_hash(path, model.weights_sha256, "the card")
         parity, why = _checkpoint_parity(model)
         size = path.stat().st_size

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from slrbench.data import open_corpus
 from slrbench.data.batching import normalise
 from slrbench.data.corpus import Clip, Corpus, Split, Vocabulary
+from slrbench.data.packed import CLIPS_NAME, PackedCorpus, packed_clips_in
 from slrbench.errors import SlrbenchError
 from slrbench.evaluation import evaluate
 from slrbench.measure.rounds import Infer
@@ -54,6 +56,8 @@ class Corpora:
     """Model id to its card; None for random weights."""
     notes: list[str] = field(default_factory=list)
     """What a reader of the report must know."""
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    """Model id to its folder: packed clips in it come before the corpus that they are of."""
     _open: dict[str, tuple[Corpus, KeptClips] | None] = field(default_factory=dict)
 
     def of(self, model_id: str) -> tuple[CheckpointCard, Corpus, KeptClips] | None:
@@ -61,14 +65,18 @@ class Corpora:
         card = self.cards[model_id]
         if card is None:
             return None
-        if card.data not in self._open:
-            self._open[card.data] = self._try_to_open(card)
-        found = self._open[card.data]
+        folder = self.folders.get(model_id)
+        packed = folder is not None and (folder / CLIPS_NAME).is_file()
+        key = str(folder) if packed else card.data
+        if key not in self._open:
+            self._open[key] = self._try_to_open(card, folder)
+        found = self._open[key]
         return None if found is None else (card, *found)
 
-    def _try_to_open(self, card: CheckpointCard) -> tuple[Corpus, KeptClips] | None:
+    def _try_to_open(self, card: CheckpointCard, folder: Path | None) -> tuple[Corpus, KeptClips] | None:
         try:
-            corpus = open_corpus(card.data)
+            packed = packed_clips_in(folder) if folder is not None else None
+            corpus: Corpus = packed if packed is not None else open_corpus(card.data)
             split = corpus.split(SPLIT)
         except SlrbenchError as error:
             self.notes.append(f"{card.data}: no clips, so timed on noise and no WER: {error.message}")
@@ -86,7 +94,8 @@ class Corpora:
             return noise_inputs(candidate)
         _, corpus, split = found
         clips = [split[i].frames for i in range(min(len(split), TIMING_CLIPS))]
-        return clip_inputs(candidate, clips, normalise, source=f"{SPLIT} clips of {corpus.spec}")
+        source = corpus.source if isinstance(corpus, PackedCorpus) else f"{SPLIT} clips of {corpus.spec}"
+        return clip_inputs(candidate, clips, normalise, source=source)
 
 
 def accuracy_of(

@@ -31,7 +31,8 @@ from slrbench.measure.environment import gpu_names
 from slrbench.measure.sampling import timed_call
 from slrbench.runners.open import open_runner
 from slrbench.workflows.artifact_metadata import file_name
-from slrbench.workflows.typed_graphs import Graph, Graphs, graph_precision, run_on
+from slrbench.workflows.judging import run_on
+from slrbench.workflows.typed_graphs import Graph, Graphs, graph_precision
 
 Progress = Callable[[str, int, int], None]
 

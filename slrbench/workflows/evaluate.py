@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.artifact import InputKind, ManifestEntry, read_manifest
+from exporters.artifact import InputKind, ManifestEntry, Precision, read_manifest
 from slrbench.data import open_corpus
 from slrbench.data.corpus import Corpus, Vocabulary
+from slrbench.data.packed import packed_clips_in
 from slrbench.errors import BadInputError
 from slrbench.evaluation import EvaluationResult, evaluate
 from slrbench.measure.environment import default_threads
@@ -22,9 +23,13 @@ from slrbench.runners.availability import require
 from slrbench.runners.inputs import artifact_sha256
 from slrbench.runners.open import open_runner
 from slrbench.training.card import CheckpointCard, read_card
+from slrbench.workflows.stored_parity import device_of
 from slrbench.workflows.verify import find_entry, kind_of
 
 Progress = Callable[[str, int, int], None]
+
+SPLIT = "test"
+"""The split whose clips are packed for other machines, and then taken from there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,7 @@ class _Target:
     sha256: str
     input_kind: InputKind
     card: CheckpointCard | None
+    precision: Precision = "fp32"
     notes: tuple[str, ...] = ()
 
 
@@ -79,18 +85,21 @@ def evaluate_path(
         RunFailedError: the file does not run on the clips, or the outputs are no log-probabilities.
     """
     if backend is not None:
-        require(backend)
+        require(backend, device_of(backend))
     target = _find(path, backend)
     if data is None and target.card is None:
         raise BadInputError(f"{path} has no card that names its corpus", hint="--data fingerspelling:... names one")
-    corpus = open_corpus(data or (target.card.data if target.card is not None else ""))
+    packed = packed_clips_in(path if path.is_dir() else path.parent) if data is None and split == SPLIT else None
+    corpus = packed or open_corpus(data or (target.card.data if target.card is not None else ""))
     vocabulary, notes = _vocabulary(target.card, corpus, asked_for=data is not None)
     chosen = corpus.split(split)
     runner = open_runner(
         target.backend,
         target.path,
+        device=device_of(target.backend),
         threads=threads or default_threads(),
         input_kind=target.input_kind,
+        precision=target.precision,
         expected_sha256=target.sha256,
     )
 
@@ -124,6 +133,9 @@ def evaluate_path(
         height=corpus.frame_size[0],
         width=corpus.frame_size[1],
     )
+    if packed is not None:
+        about = packed.about
+        notes = (*notes, f"measured on the {len(about.clips)} packed clips of {about.split_clips} in {about.split}")
     return Evaluation(accuracy=accuracy, result=found, notes=(*target.notes, *notes))
 
 
@@ -142,6 +154,7 @@ def _find(path: Path, backend: str | None) -> _Target:
             sha256=artifact.sha256,
             input_kind=artifact.input_kind,
             card=card,
+            precision=artifact.precision,
             notes=_parity_notes(entry),
         )
     if backend not in (None, kind):
@@ -155,6 +168,7 @@ def _find(path: Path, backend: str | None) -> _Target:
         sha256=found.artifact.sha256,
         input_kind=found.artifact.input_kind,
         card=card_beside,
+        precision=found.artifact.precision,
         notes=_parity_notes(found),
     )
 

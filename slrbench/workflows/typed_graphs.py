@@ -29,6 +29,7 @@ from slrbench.runners.open import open_runner
 from slrbench.runners.protocol import Runner
 from slrbench.training.card import CheckpointCard
 from slrbench.workflows.artifact_metadata import metadata_of
+from slrbench.workflows.judging import run_on, with_wer_difference
 from slrbench.workflows.parity_reference import Reference
 
 GraphPrecision = Literal["fp32", "fp16", "bf16", "int8"]
@@ -194,22 +195,3 @@ class Graphs:
                 allowed=WER_ALLOWED_INT8,
             ),
         )
-
-
-def with_wer_difference(verdict: ParityVerdict, wer: WerDifference) -> ParityVerdict:
-    """The verdict with both word error rates; failed where the candidate's is larger by more than is allowed."""
-    reasons = verdict.reasons
-    if wer.candidate - wer.reference > wer.allowed:
-        reasons = (
-            *reasons,
-            f"WER on {wer.clips} clips of {wer.split} is {wer.candidate:.2%}, the reference's {wer.reference:.2%}: "
-            f"{wer.allowed:.1%} more is allowed",
-        )
-    return verdict.model_copy(update={"wer": wer, "passed": not reasons, "reasons": reasons})
-
-
-def run_on(runner: Runner, video: NDArray[Any]) -> NDArray[np.float32]:
-    """All four verbs, one after another."""
-    pending = runner.run(runner.stage(video))
-    runner.synchronize()
-    return runner.fetch(pending)

@@ -11,14 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporters.artifact import MANIFEST_NAME, Artifact, InputKind, ManifestEntry, read_manifest
+from exporters.gates import gates_for
+from exporters.parity_cases import CASES_NAME
 from slrbench.ctc import check_log_probs, merge_checks, output_length
 from slrbench.errors import BadInputError, RunFailedError, SlrbenchError
 from slrbench.records import CheckResult, Record
+from slrbench.runners.availability import require
 from slrbench.runners.inputs import artifact_sha256
 from slrbench.runners.open import open_runner
 from slrbench.training.card import CARD_NAME, CheckpointCard, locate, read_card
+from slrbench.workflows.stored_parity import StoredJudge, device_of, record_verdict
 
-Kind = Literal["checkpoint", "torchscript", "onnx", "openvino"]
+Kind = Literal["checkpoint", "torchscript", "onnx", "openvino", "trt"]
 Progress = Callable[[str], None]
 Infer = Callable[[NDArray[Any]], NDArray[np.float32]]
 
@@ -32,14 +36,14 @@ ROWS_CHECK = "Rows of a batch do not influence each other"
 LENGTH_CHECK = "T' = ceil(T/stride) for T = 1..64"
 
 ROWS_TOLERANCE = 1e-4
-"""Largest difference of a log-probability, alone and in a batch: the fp32 gate of the parity check."""
+"""Largest difference of a log-probability, alone and in a batch, in fp32; other precisions have gates of their own."""
 
 THREADS = 1
 """The checks are many small calls: more threads gain little, and lose much where the cores are shared."""
 
 DEFAULT_SIZE = 64
 DEFAULT_FRAMES = 32
-_KINDS: dict[str, Kind] = {".torchscript": "torchscript", ".onnx": "onnx", ".xml": "openvino"}
+_KINDS: dict[str, Kind] = {".torchscript": "torchscript", ".onnx": "onnx", ".xml": "openvino", ".engine": "trt"}
 _NO_PROBE = "the card does not say what the trained network gave, so its log_softmax cannot be known: save it again"
 _WRONG_FILES = {
     ".bin": "name the .xml file beside it",
@@ -63,15 +67,22 @@ def verify_path(
     size: int | None = None,
     frames: int | None = None,
     input_kind: str | None = None,
+    again: bool = False,
     progress: Progress | None = None,
 ) -> FileVerdict:
     """Verify a checkpoint's folder or file, or an artifact, with a manifest beside it or without.
 
+    An artifact that its manifest has no verdict for is judged by the parity cases beside it, where there are any, and
+    the verdict goes into the manifest. An engine is judged by these cases alone: other shapes may be out of its
+    profile.
+
     Args:
-        path: a folder with checkpoint.json, one of the checkpoint's files, or a .torchscript, .onnx or .xml file.
+        path: a folder with checkpoint.json, one of the checkpoint's files, or a .torchscript, .onnx, .xml or .engine
+            file.
         size: height and width of the frames, pixels, for an artifact without a card; 64 where it is not given.
         frames: frames of the first clip, for an artifact without a card; 32 where it is not given.
         input_kind: ``float32`` or ``uint8``, for an artifact that is in no manifest.
+        again: judge an artifact by the stored cases though its manifest has a verdict; it is replaced.
         progress: told what is being done.
 
     A file that does not run on the first clip is a failed check, and no error.
@@ -86,7 +97,9 @@ def verify_path(
     if kind == "checkpoint":
         checks = _verify_checkpoint(path)
     else:
-        checks = _verify_artifact(path, kind, size=size, frames=frames, input_kind=input_kind)
+        checks = _verify_artifact(
+            path, kind, size=size, frames=frames, input_kind=input_kind, again=again, progress=progress
+        )
     return FileVerdict(path=str(path), kind=kind, checks=checks, passed=all(check.passed for check in checks))
 
 
@@ -159,19 +172,38 @@ def find_entry(path: Path) -> tuple[ManifestEntry | None, CheckpointCard | None]
 
 
 def _verify_artifact(
-    path: Path, kind: Kind, *, size: int | None, frames: int | None, input_kind: str | None
+    path: Path,
+    kind: Kind,
+    *,
+    size: int | None,
+    frames: int | None,
+    input_kind: str | None,
+    again: bool,
+    progress: Progress | None,
 ) -> tuple[CheckResult, ...]:
     entry, card = find_entry(path)
     checks: list[CheckResult] = []
     if entry is not None:
         _refuse_truncated(path, entry.artifact)
-        checks += _check_origin(path, entry, card)
+        checks.append(_check_file(path, entry.artifact))
         if not checks[0].passed:
             return tuple(checks)
+        before = entry
+        entry = _judge_where_needed(path.parent, entry, again=again, progress=progress)
+        checks += _check_origin(entry, card, judged_now=entry is not before)
+    elif again or kind == "trt":
+        raise BadInputError(
+            f"{path} is in no {MANIFEST_NAME}: nothing says what it must compute",
+            hint="copy the manifest and the parity cases with it; python -m slrbench pack MODEL packs all of them",
+        )
+    if kind == "trt":
+        return tuple(checks)
     known = card if entry is not None else None
     flavour = entry.artifact.input_kind if entry is not None else cast(InputKind, input_kind or "float32")
     frame_size = known.frame_size if known is not None else (size or DEFAULT_SIZE, size or DEFAULT_SIZE)
-    runner = open_runner(kind, path, threads=THREADS, input_kind=flavour)
+    precision = entry.artifact.precision if entry is not None else "fp32"
+    rows_tolerance = gates_for(precision).invariance_atol or ROWS_TOLERANCE
+    runner = open_runner(kind, path, threads=THREADS, input_kind=flavour, precision=precision)
 
     def infer(video: NDArray[Any]) -> NDArray[np.float32]:
         pending = runner.run(runner.stage(video))
@@ -179,7 +211,8 @@ def _verify_artifact(
         return runner.fetch(pending)
 
     try:
-        return (*_ArtifactChecks(infer, flavour, frame_size, known, frames or DEFAULT_FRAMES).run(), *checks)
+        runs = _ArtifactChecks(infer, flavour, frame_size, known, frames or DEFAULT_FRAMES, rows_tolerance)
+        return (*runs.run(), *checks)
     finally:
         runner.close()
 
@@ -195,27 +228,42 @@ def _refuse_truncated(path: Path, artifact: Artifact) -> None:
             raise BadInputError(f"{each} {what}", hint="copy it again, or export the model again")
 
 
-def _check_origin(path: Path, entry: ManifestEntry, card: CheckpointCard | None) -> list[CheckResult]:
-    found, expected = artifact_sha256(path), entry.artifact.sha256
-    same = found == expected
-    if not same:  # what the manifest says of parity and origin was said of another file
-        return [
-            CheckResult(
-                name=FILE_CHECK,
-                passed=False,
-                figure=f"sha256 {found}, the manifest says {expected}",
-                hint="the file was altered after its parity was checked: export the model again",
-            )
-        ]
+def _check_file(path: Path, artifact: Artifact) -> CheckResult:
+    """What the manifest says of parity and origin was said of this very file."""
+    found, expected = artifact_sha256(path), artifact.sha256
+    if found == expected:
+        return CheckResult(name=FILE_CHECK, passed=True, figure=f"sha256 {found[:16]}...")
+    return CheckResult(
+        name=FILE_CHECK,
+        passed=False,
+        figure=f"sha256 {found}, the manifest says {expected}",
+        hint="the file was altered after its parity was checked: export the model again",
+    )
+
+
+def _judge_where_needed(folder: Path, entry: ManifestEntry, *, again: bool, progress: Progress | None) -> ManifestEntry:
+    """The entry with a verdict from the stored cases, where it has none or another one is asked for."""
+    require(entry.artifact.format, device_of(entry.artifact.format))
+    if not again and (entry.parity_word != "not run" or not (folder / CASES_NAME).is_file()):
+        return entry
+    return record_verdict(folder, entry, StoredJudge.of(folder).judge(entry, progress=progress))
+
+
+def _check_origin(entry: ManifestEntry, card: CheckpointCard | None, *, judged_now: bool) -> list[CheckResult]:
+    passed, figure = entry.parity_word == "passed", str(entry.parity_word)
+    if judged_now and entry.parity is not None:
+        figure += f" on {entry.parity.machine}"
+        error = entry.parity.max_abs_error
+        figure += f", max |error| {error:.2g}" if error is not None else ""
+        figure += f": {entry.parity.reasons[0]}" if entry.parity.reasons else ""
+    elif passed:
+        figure += f", as recorded in {MANIFEST_NAME}"
     checks = [
-        CheckResult(name=FILE_CHECK, passed=True, figure=f"sha256 {found[:16]}..."),
         CheckResult(
             name=PARITY_CHECK,
-            passed=entry.parity_word == "passed",
-            figure=f"{entry.parity_word}, as recorded in {MANIFEST_NAME}"
-            if entry.parity_word == "passed"
-            else entry.parity_word,
-            hint=None if entry.parity_word == "passed" else "export the model again, which checks parity again",
+            passed=passed,
+            figure=figure,
+            hint=None if passed else "export the model again, which checks parity again",
         ),
     ]
     if card is not None:
@@ -242,7 +290,9 @@ class _ArtifactChecks:
         frame_size: tuple[int, int],
         card: CheckpointCard | None,
         frames: int,
+        rows_tolerance: float,
     ) -> None:
+        self.rows_tolerance = rows_tolerance
         self.infer, self.input_kind, self.frame_size = infer, input_kind, frame_size
         self.card, self.frames = card, frames
         self.comparable = True  # rows and steps have their axes only where every output is (T', B, C)
@@ -306,7 +356,7 @@ class _ArtifactChecks:
         figure = float("inf")
         if together.shape[1] == len(video) and all(each.shape == (steps, 1, classes) for each in alone):
             figure = float(np.abs(together - np.concatenate(alone, axis=1)).max())
-        passed = figure <= ROWS_TOLERANCE  # False for NaN
+        passed = figure <= self.rows_tolerance  # False for NaN
         return CheckResult(
             name=ROWS_CHECK,
             passed=passed,
