@@ -15,6 +15,7 @@ _MODULES = {
     "torchscript": ("slrbench.runners.torchscript", "open_torchscript"),
     "onnx": ("slrbench.runners.onnxruntime_", "OnnxRunner"),
     "openvino": ("slrbench.runners.openvino_", "OpenVinoRunner"),
+    "trt": ("slrbench.runners.tensorrt_", "TensorRtRunner"),
 }
 
 
