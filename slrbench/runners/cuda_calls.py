@@ -15,14 +15,24 @@ from slrbench.errors import RunFailedError, UnavailableError
 HOW_TO_GET = "pip install 'slrbench[gpu]' on a machine with an NVIDIA GPU"
 
 
+_LOST = "the process has lost the GPU: start it again"
+_HINTS = {
+    "out of memory": "use a smaller batch or shorter clips, export with smaller ranges, or end what else uses the GPU",
+    "illegal memory access": _LOST,
+    "misaligned address": _LOST,
+    "launch failure": _LOST,
+    "uncorrectable": _LOST,
+    "launch timed out": "the GPU that drives a screen stops long work: use another one, or a smaller batch",
+    "busy or unavailable": "another process holds the GPU for itself: end it, or use --device cuda:N",
+}
+
+
 class CudaError(RunFailedError):
     """A call of CUDA failed."""
 
     def __init__(self, doing: str, reason: str) -> None:
-        """Say what was being done and what CUDA answered."""
-        hint = None
-        if "out of memory" in reason.lower():
-            hint = "use a smaller batch or shorter clips, export with smaller ranges, or end what else uses the GPU"
+        """Say what was being done and what CUDA answered; the usual reasons have a hint."""
+        hint = next((hint for word, hint in _HINTS.items() if word in reason.lower()), None)
         super().__init__(f"{doing} failed: {reason}", hint=hint)
 
 
@@ -161,8 +171,12 @@ class Current:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Pop."""
-        self._cuda.pop()
+        """Pop; an error that is on its way is not replaced by one of ``pop``."""
+        try:
+            self._cuda.pop()
+        except CudaError:
+            if error is None:
+                raise
 
 
 def real_cuda_calls() -> CudaCalls:

@@ -34,7 +34,7 @@ def _in_words(doing: str) -> Callable[[_Method[_P, _T]], _Method[_P, _T]]:
 
     def decorate(method: _Method[_P, _T]) -> _Method[_P, _T]:
         @wraps(method)
-        def call(self: "PycudaCalls", *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        def call(self: "PycudaCalls", /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
             try:
                 return method(self, *args, **kwargs)
             except driver.Error as error:

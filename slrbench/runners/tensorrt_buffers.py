@@ -63,12 +63,12 @@ class Buffers:
         free_all(self._undo)
 
     def _pinned(self, nbytes: int) -> NDArray[np.uint8]:
-        memory = self._cuda.alloc_pinned(nbytes)
-        self._undo.append(lambda: self._cuda.free_pinned(memory))
+        memory = self._cuda.allocate_host(nbytes)
+        self._undo.append(lambda: self._cuda.free_host(memory))
         return memory
 
     def _device(self, nbytes: int) -> int:
-        address = self._cuda.alloc_device(nbytes)
+        address = self._cuda.allocate_device(nbytes)
         self._undo.append(lambda: self._cuda.free_device(address))
         return address
 

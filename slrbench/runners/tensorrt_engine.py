@@ -5,11 +5,12 @@ is, so none is ever kept in a local variable: an exception's traceback would hol
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporters.input_names import INPUT_NAME, OUTPUT_NAME
-from exporters.tensorrt_library import Library, LibraryUnavailableError, explain_cuda, load_library
+from exporters.tensorrt_library import Library, LibraryUnavailableError, explain_cuda, load_library, plain
 from slrbench.errors import BadInputError, RunFailedError, SlrbenchError, UnavailableError
 
 if TYPE_CHECKING:
@@ -20,6 +21,15 @@ Shape = tuple[int, ...]
 RTX_SUFFIX = ".rtx.engine"
 _PROFILE = 0
 _EXPORT_AGAIN = "python -m slrbench export MODEL --formats trt    on this machine builds one that runs here"
+_SEE_DRIVER = "nvidia-smi shows the driver; python -m slrbench doctor shows what is available"
+_MORE_MEMORY = "end what else uses the GPU, or export with a smaller --batch or --frames range"
+_REFUSALS = (
+    # Words of TensorRT's first error when it deserialises nothing, and what they mean.
+    (("incompatible device", "compute capability", "not compatible with this hardware"), "was built for another GPU"),
+    (("not compatible with this version", "version tag"), "was built by another version"),
+    (("magictag",), "is damaged, or was built by another library or version"),
+    (("blobsize", "empty memory"), "is damaged or cut off"),
+)
 _AXES = {"float32": ("batch", "channels", "frames", "height", "width")}
 _AXES["uint8"] = ("batch", "frames", "height", "width", "channels")
 _OPTIONS = {"batch": "--batch", "frames": "--frames"}
@@ -73,8 +83,8 @@ class Engine:
             self._runtime = self.library.trt.Runtime(self.library.logger)
         except (TypeError, RuntimeError) as error:  # pybind's words for a factory that gave nothing
             raise UnavailableError(
-                f"{self._who} cannot start here: {self.last_error()}",
-                hint="nvidia-smi shows the driver; python -m slrbench doctor shows what is available",
+                f"{self._who} cannot start here: {self._first_error()}",
+                hint=_SEE_DRIVER,
             ) from error
         assert self._runtime is not None
         if self.library.name == "tensorrt":
@@ -84,7 +94,7 @@ class Engine:
             raise self._explain_refusal(path)
         self._check_tensors(path, input_kind)
         profile = self.engine.get_tensor_profile_shape(INPUT_NAME, _PROFILE)
-        self.smallest, self.usual, self.largest = (tuple(int(size) for size in shape) for shape in profile)
+        self.smallest, self.usual, self.largest = (as_shape(each) for each in profile)
         self._input_kind = input_kind
 
     def new_context(self) -> "trt_types.IExecutionContext":
@@ -96,7 +106,7 @@ class Engine:
         self.library.messages.clear()
         if self.library.is_rtx:
             if self._runtime_config is None:
-                self._runtime_config = _rtx_runtime_config(self.library, self.engine)
+                self._runtime_config = _rtx_runtime_config(self)
             made = self.engine.create_execution_context(self._runtime_config)
         else:
             made = self.engine.create_execution_context()
@@ -104,8 +114,8 @@ class Engine:
             needed = self.engine.device_memory_size_v2 / 1e6
             raise RunFailedError(
                 f"{self._who} could not create an execution context, which needs {needed:.1f} MB of device memory: "
-                f"{self.last_error()}",
-                hint="end what else uses the GPU, or export with a smaller --batch or --frames range",
+                f"{self._first_error()}",
+                hint=_MORE_MEMORY,
             )
         return made
 
@@ -121,7 +131,9 @@ class Engine:
                 continue
             expected = str(low) if low == high else f"{low} to {high}"
             if axis in _OPTIONS:
-                hint = f"export the engine with a range that has it: {_OPTIONS[axis]} {min(low, size)}:{max(high, size)}"
+                hint = (
+                    f"export the engine with a range that has it: {_OPTIONS[axis]} {min(low, size)}:{max(high, size)}"
+                )
             else:
                 hint = "the engine takes frames of the size that it was exported for"
             raise BadInputError(
@@ -148,13 +160,13 @@ class Engine:
             facts["library_cuda_graphs"] = "DISABLED"
         return facts
 
-    def precision(self, requested: str) -> str:
-        """``requested``, unless the engine's tensors contradict it.
+    def precision(self, requested: str, tensor_types: Mapping[str, int]) -> str:
+        """``requested``, unless the types of the engine's tensors contradict it.
 
         Types are part of a strongly typed engine, and tensors inside fused layers are not shown: an fp32 tensor is no
         evidence against fp16, but an fp16 tensor is against fp32.
         """
-        seen = {name for name, words in _REAL_TYPES.items() if any(word in self._tensor_types() for word in words)}
+        seen = {name for name, words in _REAL_TYPES.items() if any(word in tensor_types for word in words)}
         reduced = seen - {"fp32"}
         allowed = {"fp32": set(), "tf32": set(), "int8": {"int8", "fp16", "bf16"}}.get(requested, {requested})
         return requested if reduced <= allowed else "+".join(sorted(reduced))
@@ -196,33 +208,27 @@ class Engine:
             )
 
     def _tensor_types(self) -> dict[str, int]:
-        """How many tensors between the engine's layers are of each type, as the inspector tells; empty where it tells none."""
-        trt = self.library.trt
-        inspector = self.engine.create_engine_inspector()
-        text = inspector.get_engine_information(trt.LayerInformationFormat.JSON) if inspector is not None else ""
-        return count_types(text)
+        """Tensors between the engine's layers by type, as the inspector tells them; empty where it tells none."""
+        json_format = self.library.trt.LayerInformationFormat.JSON
+        return count_types(self.engine.create_engine_inspector().get_engine_information(json_format))
+
+    def _first_error(self) -> str:
+        """The first of several errors is the cause, the others are what came of it."""
+        errors = self.library.messages.errors
+        return explain_cuda(plain(errors[0])) if errors else self.last_error()
 
     def _explain_refusal(self, path: Path) -> SlrbenchError:
         """Why deserialising gave nothing, from what the library logged."""
-        reason = self.last_error()
-        text = " ".join(self.library.messages.errors).lower()
-        if "cuda error" in reason or "no cuda" in reason.lower() or "cudaerror" in text:
-            return UnavailableError(
-                f"{self._who} cannot load {path.name} here: {reason}",
-                hint="nvidia-smi shows the driver; python -m slrbench doctor shows what is available",
-            )
+        reason = self._first_error()
+        text = " ".join(self.library.messages.errors[:1]).lower()
         if "out of memory" in text or "outofmemory" in text:
-            return RunFailedError(
-                f"{self._who} cannot load {path.name}: {reason}", hint="end what else uses the GPU and try again"
-            )
-        if "magic" in text:
-            what = f"is damaged, or no engine of {self.library.name}"
-        elif "version" in text:
-            what = "was built by another version"
-        elif "device" in text or "comput" in text:
-            what = "was built for another GPU"
-        else:
-            what = "is damaged, or was built by another version or for another GPU"
+            return RunFailedError(f"{self._who} cannot load {path.name}: {reason}", hint=_MORE_MEMORY)
+        if "cuda" in text:
+            return UnavailableError(f"{self._who} cannot load {path.name} here: {reason}", hint=_SEE_DRIVER)
+        what = next(
+            (verdict for words, verdict in _REFUSALS if any(word in text for word in words)),
+            "is damaged, or was built by another version or for another GPU",
+        )
         return BadInputError(f"{path} {what}: {self._who} says: {reason}", hint=_EXPORT_AGAIN)
 
 
@@ -233,13 +239,13 @@ def _allow_version_compatible(runtime: "trt_types.Runtime") -> None:
 
 
 # api: tensorrt-rtx
-def _rtx_runtime_config(library: Library, engine: Any) -> Any:
+def _rtx_runtime_config(loaded: Engine) -> Any:
     """Kernels specialised before the first call returns, and no graphs but our own.
 
     TensorRT-RTX's defaults would time a stand-in kernel while the real one is compiled in the background.
     """
-    trt = library.trt
-    config = engine.create_runtime_config()
+    trt = loaded.library.trt
+    config: Any = loaded.engine.create_runtime_config()
     config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
     config.cuda_graph_strategy = trt.CudaGraphStrategy.DISABLED
     return config
@@ -249,6 +255,11 @@ def _rtx_runtime_config(library: Library, engine: Any) -> Any:
 def rtx_can_capture(context: Any, stream: int) -> bool:
     """Whether TensorRT-RTX lets the stream be captured: not while it allocates memory or compiles inside."""
     return bool(context.is_stream_capturable(stream))
+
+
+def as_shape(dims: "trt_types.Dims") -> Shape:
+    """The library's own kind of shape as a tuple."""
+    return tuple(int(dims[index]) for index in range(len(dims)))
 
 
 def count_types(information: str) -> dict[str, int]:
