@@ -3,6 +3,7 @@
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from slrbench.errors import BadInputError
 from slrbench.runners.availability import BACKENDS, Availability, availability, require
@@ -15,6 +16,7 @@ _MODULES = {
     "torchscript": ("slrbench.runners.torchscript", "open_torchscript"),
     "onnx": ("slrbench.runners.onnxruntime_", "OnnxRunner"),
     "openvino": ("slrbench.runners.openvino_", "OpenVinoRunner"),
+    "trt": ("slrbench.runners.tensorrt_", "TensorRtRunner"),
 }
 
 
@@ -63,7 +65,9 @@ def open_runner(
     if threads < 1:
         raise BadInputError(f"threads is {threads}, expected at least 1", hint="--threads 1")
     constructor = getattr(import_backend(backend), _MODULES[backend][1])
-    options = {"check_card": False} if backend == "torch" and already_hashed else {}
+    options: dict[str, Any] = {"check_card": False} if backend == "torch" and already_hashed else {}
+    if backend == "trt":
+        options = {"device": device, "precision": precision, "variant": variant}
     runner: Runner = constructor(
         path,
         threads=threads,
