@@ -57,7 +57,7 @@ class Library:
     """One of the two libraries, with the one logger that a process may have of it."""
 
     name: BuilderName
-    trt: Any
+    trt: "trt_types._Module"
     """The module itself."""
     version: str
     logger: "trt_types.ILogger"
@@ -101,7 +101,7 @@ def load_library(name: BuilderName) -> Library:
     Raises:
         LibraryUnavailableError: it is not installed, does not load, or is too old.
     """
-    module = None
+    module: Any = None
     for candidate in MODULES[name]:
         try:
             module = importlib.import_module(candidate)

@@ -1,28 +1,28 @@
 """Do the names and arguments of TensorRT, pycuda and cuda-python that we use exist? ``api_check.py [TREE]``.
 
-No machine of the project's can run this code, so it is checked against what the libraries declare:
+Most of this code needs a GPU to run, so it is checked against what the libraries themselves declare:
 
-- TensorRT 10 by NVIDIA's stubs (the package ``tensorrt-stubs``),
-- TensorRT 11 by ``stubs/tensorrt-11.4.0``, read out of its wheel (``make_stubs.py`` says how),
+- TensorRT 10, the oldest that we take, and 11 by ``stubs/tensorrt-*``, read out of their wheels' bindings,
 - TensorRT-RTX by the installed ``tensorrt_rtx_bindings``, read now,
 - pycuda by ``stubs/pycuda-2026.1``, read out of its compiled module,
-- cuda-python by the installed ``cuda.bindings``.
+- cuda-python by the installed ``cuda.bindings``, read now.
 
-Two passes for each TensorRT library. Names that follow a module (``trt.BuilderFlag.TF32``, ``library.trt.Logger``) are
-looked up. And mypy types everything that is annotated with ``trt_types.Something`` (``import tensorrt as trt_types``
-under ``TYPE_CHECKING``), so that methods, arguments and keywords count too.
-
-Code for one library only stands in a function under a comment line ``# api: tensorrt`` or ``# api: tensorrt-rtx``.
+Every file of the tree that uses one of them goes through two passes for each TensorRT library: ``api_names`` looks up
+names and arguments in the code alone, and mypy types it with ``tensorrt`` being that library. CONTRIBUTING.md says how
+code is written so that mypy can, and how code for one library only is marked.
 """
 
-import ast
 import importlib
 import importlib.metadata
+import importlib.util
+import os
+import platform
 import re
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,231 +30,174 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
-from api_names import Names, read_names  # noqa: E402 - a script, and tests/ is no package
+from api_names import check_names  # noqa: E402 - a script, and tests/ is no package
+from api_sources import MarkError, Source, find_sources  # noqa: E402
+from api_surface import Surface  # noqa: E402
 
-MODULE_NAMES = ("trt", "trt_types")
-"""What our code calls a TensorRT module."""
+COMMITTED = {"tensorrt-10": "tensorrt-10.12.0", "tensorrt-11": "tensorrt-11.4.0"}
+PYCUDA = "pycuda-2026.1"
+CUDA_MODULES = ("driver", "runtime", "nvrtc")
 
-MARKER = re.compile(r"^\s*# api: (?P<library>tensorrt|tensorrt-rtx)\s*$")
-USES = re.compile(r"\btrt_types\b|\btrt\.[A-Z]|^\s*(?:import|from) (?:pycuda|cuda\.bindings)\b", re.MULTILINE)
-CODES = ("attr-defined", "call-arg", "call-overload", "name-defined", "arg-type", "index", "operator", "union-attr")
-"""Errors of mypy that tell of a name or an argument; the others are ``make types``'s."""
+NOT_OURS = ("import-not-found", "import-untyped", "annotation-unchecked", "var-annotated", "no-redef")
+"""What mypy says of other things than a library's names and arguments; ``make types`` sees to it."""
+
+MYPY_CONFIG = """\
+[mypy]
+python_version = 3.11
+follow_imports = skip
+ignore_missing_imports = True
+explicit_package_bases = True
+check_untyped_defs = True
+error_summary = False
+[mypy-tensorrt,tensorrt_rtx,tensorrt_rtx_bindings,pycuda.*,cuda.*]
+follow_imports = normal
+ignore_errors = True
+"""
+"""Only our files and the stubs are read; everything else is Any, which makes it quick."""
+
+Fault = tuple[str, int, str]
+"""File, line, and what is wrong there."""
 
 
-@dataclass(frozen=True, order=True)
-class Fault:
-    """One name or argument that a library does not have."""
-
-    path: str
-    line: int
-    library: str
-    what: str
-
-    def __str__(self) -> str:
-        """As a compiler would say it."""
-        return f"{self.path}:{self.line}: [{self.library}] {self.what}"
+class CheckError(Exception):
+    """The check itself cannot be done; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Library:
-    """One version of TensorRT to check against, by its stub."""
+    """One TensorRT library, with a folder of stubs in which ``tensorrt`` is this one."""
 
-    name: str
-    marker: str
-    """The word of ``# api:`` that is meant for it."""
-    stub: Path
-
-    def serves(self, marker: str | None) -> bool:
-        """Whether code under that marker is for this library."""
-        return marker is None or marker == self.marker
+    target: str
+    title: str
+    stubs: Path
 
 
-def files_to_check(root: Path = ROOT) -> list[Path]:
-    """Files of ours that use any of the libraries."""
-    found = [
-        path for folder in ("exporters", "slrbench", "tests/gpu") for path in sorted((root / folder).rglob("*.py"))
-    ]
-    return [path for path in found if USES.search(path.read_text(encoding="utf-8"))]
+def libraries(folder: Path) -> list[Library]:
+    """The three, each with all stubs that a file may need.
 
-
-def libraries(scratch: Path) -> list[Library]:
-    """The three, with their stubs; that of TensorRT-RTX is made now."""
-    ten = next(
-        Path(str(importlib.metadata.distribution("tensorrt-stubs").locate_file(file)))
-        for file in importlib.metadata.files("tensorrt-stubs") or ()
-        if file.match("tensorrt_bindings/tensorrt.pyi")
-    )
-    version = importlib.metadata.version("tensorrt-stubs")
-    rtx = importlib.metadata.version("tensorrt-rtx-cu13-bindings")
-    return [
-        Library(f"tensorrt {version}", "tensorrt", mended(ten, scratch / "tensorrt-10.pyi")),
-        Library("tensorrt 11.4.0", "tensorrt", HERE / "stubs/tensorrt-11.4.0/tensorrt/__init__.pyi"),
-        Library(f"tensorrt-rtx {rtx}", "tensorrt-rtx", mended(make_rtx_stub(scratch), scratch / "rtx.pyi")),
-    ]
-
-
-def mended(stub: Path, target: Path) -> Path:
-    """A copy of a stub without the slips of the library's own signatures, which are no Python.
-
-    One has an argument without a default behind others with one, some call an argument ``in``.
+    Raises:
+        CheckError: what has to be installed is not.
     """
-    text = re.sub(r"(channel_axis: [\w.]+)\)", r"\1 = ...)", stub.read_text(encoding="utf-8"))
-    target.write_text(re.sub(r"\bin: ", "in_: ", text), encoding="utf-8")
-    return target
+    from other_stubs import cython_stub
 
-
-def make_rtx_stub(scratch: Path) -> Path:
-    """A stub of the installed TensorRT-RTX."""
-    module = "tensorrt_rtx_bindings.tensorrt_rtx"
-    # Compiled, mypy.stubgen cannot be run by -m.
-    program = "import sys; from mypy.stubgen import main; main(sys.argv[1:])"
-    command = [sys.executable, "-c", program, "--quiet", "--inspect-mode", "-m", module, "-o", str(scratch)]
-    subprocess.run(command, check=True, cwd=scratch)
-    return scratch / "tensorrt_rtx_bindings/tensorrt_rtx.pyi"
-
-
-def markers_of(path: Path) -> list[tuple[int, int, str]]:
-    """First line, last line and library of each marked function or class."""
-    text = path.read_text(encoding="utf-8")
-    lines = text.splitlines()
+    rtx = _rtx_stub()
+    texts = {}
+    if importlib.util.find_spec("cuda") and importlib.util.find_spec("cuda.bindings"):
+        texts = {"cuda/__init__.pyi": "", "cuda/bindings/__init__.pyi": ""}
+        for name in CUDA_MODULES:
+            module = importlib.import_module(f"cuda.bindings.{name}")
+            texts[f"cuda/bindings/{name}.pyi"] = cython_stub(module)
+    elif _has_wheels():
+        raise CheckError("cuda-bindings is not installed: pip install -e '.[test]'")
+    for path in (HERE / "stubs" / PYCUDA).rglob("*.pyi"):
+        texts[path.relative_to(HERE / "stubs" / PYCUDA).as_posix()] = path.read_text(encoding="utf-8")
+    if rtx is not None:
+        texts |= {"tensorrt_rtx.pyi": rtx, "tensorrt_rtx_bindings.pyi": rtx}
     found = []
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            match = MARKER.match(lines[first - 2]) if first >= 2 else None
-            if match is not None:
-                found.append((first, node.end_lineno or first, match["library"]))
+    for target, committed in COMMITTED.items():
+        text = (HERE / "stubs" / committed / "tensorrt.pyi").read_text(encoding="utf-8")
+        found.append(
+            Library(target, committed.replace("-", " "), _write(folder / target, texts | {"tensorrt.pyi": text}))
+        )
+    if rtx is not None:
+        title = f"tensorrt-rtx {importlib.metadata.version('tensorrt-rtx-cu13-bindings')}"
+        stubs = _write(folder / "tensorrt-rtx", texts | {"tensorrt.pyi": rtx})
+        found.append(Library("tensorrt-rtx", title, stubs))
     return found
 
 
-def _marker_at(markers: Sequence[tuple[int, int, str]], line: int) -> str | None:
-    return next((library for first, last, library in markers if first <= line <= last), None)
+def _rtx_stub() -> str | None:
+    """A stub of the installed TensorRT-RTX; None on a system that has none."""
+    from pybind_stub import PybindStub
+
+    try:
+        package = importlib.import_module("tensorrt_rtx_bindings")
+    except ImportError as error:
+        if _has_wheels():
+            raise CheckError(f"tensorrt_rtx_bindings does not load ({error}): pip install -e '.[test]'") from error
+        return None
+    return PybindStub(importlib.import_module("tensorrt_rtx_bindings.tensorrt_rtx"), package).text()
 
 
-def check_names(path: Path, library: Library, names: Names, root: Path = ROOT) -> Iterator[Fault]:
-    """Names that follow a TensorRT module."""
-    markers = markers_of(path)
-    for chain, line in _chains(ast.parse(path.read_text(encoding="utf-8")), MODULE_NAMES):
-        if library.serves(_marker_at(markers, line)) and not names.has(chain):
-            yield Fault(str(path.relative_to(root)), line, library.name, f"there is no {'.'.join(chain[:2])}")
+def _has_wheels() -> bool:
+    """Whether NVIDIA publishes these libraries for this system."""
+    return sys.platform in ("linux", "win32") and platform.machine() in ("x86_64", "AMD64")
 
 
-def _chains(tree: ast.AST, modules: Sequence[str]) -> Iterator[tuple[tuple[str, ...], int]]:
-    """What follows one of the modules, at most two names, and the line; each attribute once, as long as it is.
-
-    Annotations in quotes are read too. ``library.trt.X`` counts like ``trt.X``.
-    """
-    inner = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(r"\btrt_types\.", node.value):
-            try:
-                quoted = ast.parse(node.value, mode="eval")
-            except SyntaxError:
-                continue  # prose
-            yield from ((chain, node.lineno) for chain, _ in _chains(quoted, modules))
-        if not isinstance(node, ast.Attribute) or node in inner:
-            continue
-        names: list[str] = []
-        each: ast.expr = node
-        while isinstance(each, ast.Attribute) and each.attr not in modules:
-            names.insert(0, each.attr)
-            inner.add(each)
-            each = each.value
-        ends = each.attr if isinstance(each, ast.Attribute) else each.id if isinstance(each, ast.Name) else ""
-        if ends in modules and names:
-            yield tuple(names), node.lineno
+def _write(folder: Path, texts: dict[str, str]) -> Path:
+    """Stubs in a folder; those that did not change are left alone, so that mypy's cache stays good."""
+    folder = folder / "stubs"
+    for path in folder.rglob("*.pyi"):
+        if path.relative_to(folder).as_posix() not in texts:
+            path.unlink()
+    for name, text in texts.items():
+        path = folder / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    return folder
 
 
-def check_types(paths: Sequence[Path], library: Library, scratch: Path, root: Path = ROOT) -> Iterator[Fault]:
-    """What mypy says where ``tensorrt`` is this library and ``pycuda`` our stub."""
-    stubs = scratch / re.sub(r"\W+", "-", library.name)
-    (stubs / "tensorrt").mkdir(parents=True)
-    (stubs / "tensorrt/__init__.pyi").write_text(library.stub.read_text(encoding="utf-8"), encoding="utf-8")
-    config = stubs / "mypy.ini"
-    config.write_text(
-        "[mypy]\nfollow_imports = skip\nignore_missing_imports = True\ncheck_untyped_defs = True\n"
-        f"mypy_path = {stubs}:{HERE / 'stubs/pycuda-2026.1'}\nexplicit_package_bases = True\n"
-        # What is a stub file is followed all the same.
-        "[mypy-tensorrt.*,pycuda.*]\nfollow_imports = normal\nignore_errors = True\n"
-        "[mypy-numpy.*]\nfollow_imports = skip\nfollow_imports_for_stubs = True\n",
-        encoding="utf-8",
-    )
-    command = [sys.executable, "-m", "mypy", "--config-file", str(config), "--no-error-summary", "--hide-error-context"]
-    # From the scratch folder, so that no cache or configuration of the project's is taken.
-    done = subprocess.run(
-        [*command, "--cache-dir", str(stubs / "cache"), *map(str, paths)],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def check_types(sources: Sequence[Source], library: Library, root: Path) -> list[Fault]:
+    """What mypy says where ``tensorrt`` is this library."""
+    folder = library.stubs.parent
+    config = folder / "mypy.ini"
+    config.write_text(MYPY_CONFIG, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--config-file", str(config), "--cache-dir", str(folder / "cache")]
+    paths = [str(source.path.relative_to(root)) for source in sources]
+    environment = os.environ | {"MYPYPATH": str(library.stubs)}
+    done = subprocess.run([*command, *paths], cwd=root, env=environment, capture_output=True, text=True, check=False)
     if done.returncode > 1 or (done.returncode == 1 and not done.stdout):
-        raise RuntimeError(f"mypy itself failed: {done.stdout}{done.stderr}")
-    markers = {str(path.relative_to(root)): markers_of(path) for path in paths}
+        raise CheckError(f"mypy itself failed: {done.stdout}{done.stderr}")
+    found = []
     for line in done.stdout.splitlines():
-        match = re.match(r"(?P<path>[^:]+):(?P<line>\d+): error: (?P<what>.*)  \[(?P<code>[\w-]+)\]$", line)
-        if match is None or match["code"] not in CODES or match["path"] not in markers:
-            continue
-        number = int(match["line"])
-        if library.serves(_marker_at(markers[match["path"]], number)):
-            yield Fault(match["path"], number, library.name, match["what"])
+        match = re.fullmatch(r"(?P<path>.+?):(?P<line>\d+): error: (?P<what>.*)  \[(?P<code>[\w-]+)\]", line)
+        if match is not None and match["code"] not in NOT_OURS and match["path"] in paths:
+            found.append((match["path"], int(match["line"]), match["what"]))
+    return found
 
 
-def check_cuda(path: Path, root: Path = ROOT) -> Iterator[Fault]:
-    """Names of pycuda's driver and of cuda-python's runtime that follow their imported modules."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            modules = [(alias.name, alias.asname or alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            modules = [(f"{node.module}.{alias.name}", alias.asname or alias.name) for alias in node.names]
-        else:
-            continue
-        for module, name in modules:
-            for chain, line in _chains(tree, (name,)):
-                if (fault := _cuda_fault(module, chain)) is not None:
-                    yield Fault(str(path.relative_to(root)), line, module, fault)
+def check(root: Path) -> tuple[dict[Fault, list[str]], list[Library], int]:
+    """Every fault with the libraries that have it, the libraries, and how many files were checked.
 
-
-def _cuda_fault(module: str, chain: tuple[str, ...]) -> str | None:
-    if module == "pycuda.driver":
-        names = read_names(HERE / "stubs/pycuda-2026.1/pycuda/driver.pyi")
-        return None if names.has(chain) else f"there is no {'.'.join(chain[:2])}"
-    if module.startswith("cuda.bindings."):
-        value: object = importlib.import_module(module)
-        for position, attribute in enumerate(chain[:2]):
-            if not hasattr(value, attribute):
-                return f"there is no {'.'.join(chain[: position + 1])}"
-            value = getattr(value, attribute)
-    return None
-
-
-def check(root: Path = ROOT) -> tuple[list[Fault], list[str]]:
-    """Every fault of the tree, and what it was checked against."""
-    paths = files_to_check(root)
-    faults: set[Fault] = set()
-    with tempfile.TemporaryDirectory(prefix="slrbench-api-") as folder:
-        scratch = Path(folder)
-        found = libraries(scratch)
-        for library in found:
-            names = read_names(library.stub)
-            for path in paths:
-                faults |= set(check_names(path, library, names, root))
-            faults |= set(check_types(paths, library, scratch, root))
-    for path in paths:
-        faults |= set(check_cuda(path, root))
-    about = [library.name for library in found]
-    return sorted(faults), [*about, "pycuda 2026.1", f"cuda-bindings {importlib.metadata.version('cuda-bindings')}"]
+    Raises:
+        CheckError: the check cannot be done.
+        MarkError: a mark cannot be followed.
+    """
+    sources = find_sources(root)
+    found = libraries(root / ".mypy_cache" / "api")
+    faults: dict[Fault, list[str]] = defaultdict(list)
+    if not sources:
+        return faults, found, 0
+    with ThreadPoolExecutor() as pool:
+        typed = list(pool.map(lambda library: check_types(sources, library, root), found))
+    for library, from_mypy in zip(found, typed, strict=True):
+        surface = Surface(library.stubs)
+        by_path = {str(source.path.relative_to(root)): source for source in sources}
+        every = set(from_mypy)
+        for path, source in by_path.items():
+            every |= {(path, line, what) for line, what in check_names(source.tree, surface)}
+        for fault in every:
+            if by_path[fault[0]].is_for(fault[1], library.target):
+                faults[fault].append(library.title)
+    return faults, found, len(sources)
 
 
 def main() -> int:
-    """Print every fault; 1 where there is one."""
-    root = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT
-    faults, about = check(root)
-    for fault in faults:
-        print(fault)  # noqa: T201 - a script
-    files = len(files_to_check(root))
-    print(f"{files} files against {', '.join(about)}: {len(faults)} faults")  # noqa: T201
+    """Print every fault; 1 where there is one, 2 where the check cannot be done."""
+    root = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT
+    try:
+        faults, found, files = check(root)
+    except MarkError as error:
+        print(error)  # noqa: T201
+        return 1
+    except CheckError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    for (path, line, what), titles in sorted(faults.items()):
+        print(f"{path}:{line}: [{', '.join(titles)}] {what}")  # noqa: T201
+    against = ", ".join([*(library.title for library in found), PYCUDA.replace("-", " "), "cuda-bindings"])
+    print(f"{files} files against {against}: {len(faults)} faults")  # noqa: T201
     return 1 if faults else 0
 
 

@@ -1,17 +1,21 @@
 """Write the committed stubs again: names and signatures of libraries that cannot be installed without a GPU.
 
-    python tests/api/make_stubs.py tensorrt WHEEL    # tensorrt_cu13_bindings-11.x, from `pip download --no-deps`
-    python tests/api/make_stubs.py pycuda FOLDER     # the folder above a compiled pycuda, from `setup.py build_ext`
+    python tests/api/make_stubs.py tensorrt WHEEL    # tensorrt_cu13_bindings-11.x or tensorrt_cu12_bindings-10.x
+    python tests/api/make_stubs.py pycuda FOLDER     # the folder above a compiled pycuda
 
-TensorRT's binding needs libnvinfer, which needs a GPU's machine. But it takes only about ten functions from it, and
-calls none when it is imported. So stand-ins of the same names are made by gcc, the binding is imported, and mypy's
-stubgen reads its real classes and signatures. pycuda compiles against CUDA's headers and a libcuda made the same way
-(``siteconf.py``: CUDA_ENABLE_CURAND = False); what it is linked against is put beside it as ``libcuda.so.1``.
+The wheel comes from ``pip download --no-deps`` and must be for the Python that runs this. pycuda is published as source
+and compiles without a driver: ``setup.py build_ext`` against CUDA's headers and an empty ``libcuda.so``, with
+``CUDA_ENABLE_CURAND = False`` in ``siteconf.py``; put the compiled module into ``FOLDER/pycuda``, by the .py files.
 
-Names are facts; documentation is not copied.
+A binding needs libraries that need a GPU's machine, but calls nothing of them when it is imported. So stand-ins of the
+same names are made by gcc, the binding is imported, and its real classes and signatures are read. Names are facts;
+documentation is not copied.
 """
 
-import os
+import ctypes
+import hashlib
+import importlib
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -19,66 +23,93 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-LIBRARIES = ("libnvinfer.so.11", "libnvinfer_plugin.so.11", "libnvonnxparser.so.11")
-STUBGEN = "import sys; from mypy.stubgen import main; main(sys.argv[1:])"
+from other_stubs import BoostStub, python_module_stub
+from pybind_stub import PybindStub
+
+STUBS = Path(__file__).resolve().parent / "stubs"
+REPLACED = re.compile(r"lib(?:nvinfer\w*|nvonnxparser|cuda|curand)\.so\.[\d.]+")
+"""Libraries of NVIDIA's that the bindings are linked to."""
 
 
-def tensorrt(wheel: Path) -> Path:
-    """Read a wheel of ``tensorrt_cu13_bindings``."""
-    version = wheel.name.split("-")[1]
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(scratch / "wheel")
-        binding = scratch / "wheel/tensorrt_bindings/tensorrt.so"
-        symbols = subprocess.run(
-            ["nm", "-D", "--undefined-only", str(binding)], check=True, capture_output=True, text=True
-        ).stdout
-        wanted = re.findall(r" U ((?:create\w+_INTERNAL|get\w*Plugin\w*|getNvOnnxParser\w*|initLib\w+))\b", symbols)
-        source = scratch / "stand_in.c"
-        source.write_text("".join(f"void {name}(void) {{ __builtin_trap(); }}\n" for name in wanted), encoding="utf-8")
-        for library in LIBRARIES:
-            command = ["gcc", "-shared", "-fPIC", f"-Wl,-soname,{library}", "-o", str(scratch / library), str(source)]
-            subprocess.run(command, check=True)
-        text = _stub("tensorrt_bindings.tensorrt", scratch / "wheel", scratch)
+def _header(text: str) -> str:
+    return "".join(f"# {line}\n" for line in text.splitlines())
+
+
+def empty_libraries(binding: Path, folder: Path) -> None:
+    """Make libraries that have what the binding wants of its own, so that it can be imported.
+
+    Raises:
+        subprocess.CalledProcessError: ``readelf``, ``nm`` or ``gcc`` failed.
+    """
+
+    def output(*command: str) -> str:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    needed = REPLACED.findall(output("readelf", "-d", str(binding)))
+    symbols = re.findall(r" U (\w+)$", output("nm", "-D", "--undefined-only", str(binding)), re.MULTILINE)
+    wanted = [
+        name for name in symbols if re.match(r"cu[A-Z]|curand|create\w+_INTERNAL|get\w*Plugin|getNv|initLib", name)
+    ]
+    source = folder / "empty.c"
+    source.write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in wanted), encoding="utf-8")
+    for name in needed:
+        output("gcc", "-shared", "-fPIC", "-w", f"-Wl,-soname,{name}", "-o", str(folder / name), str(source))
+
+
+def read_tensorrt(wheel: Path, folder: Path) -> None:
+    """Write ``stubs/tensorrt-<version>``."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    (binding,) = (folder / "tensorrt_bindings").glob("tensorrt.*so")
+    _preload(binding, folder)
+    sys.path.insert(0, str(folder))
+    package = importlib.import_module("tensorrt_bindings")
+    text = PybindStub(importlib.import_module("tensorrt_bindings.tensorrt"), package).text()
+    version = package.__version__
     number = ".".join(version.split(".")[:3])
-    return _write(
-        HERE / f"stubs/tensorrt-{number}/tensorrt/__init__.pyi",
-        f"# Names and signatures of TensorRT {version}, without documentation.\n"
-        f"# Read out of the wheel {wheel.name.partition('-cp')[0]} by tests/api/make_stubs.py.\n",
-        text,
+    made = _header(
+        f"Names, arguments and types of TensorRT {version}, read out of its binding by tests/api/make_stubs.py from\n"
+        f"{wheel.name}\nsha256 {hashlib.sha256(wheel.read_bytes()).hexdigest()}"
     )
+    _write(STUBS / f"tensorrt-{number}" / "tensorrt.pyi", made + text)
 
 
-def pycuda(folder: Path, version: str = "2026.1") -> Path:
-    """Read a compiled pycuda."""
-    environment = os.environ | {"PYTHONPATH": str(folder), "LD_LIBRARY_PATH": str(folder)}
-    command = [sys.executable, str(HERE / "boost_stub.py"), "pycuda._driver"]
-    text = subprocess.run(command, check=True, env=environment, capture_output=True, text=True).stdout
-    # pycuda/driver.py takes all of these and adds this one in Python.
-    text += 'def pagelocked_zeros(shape: Any, dtype: Any, order: str = "C", mem_flags: int = 0) -> Any: ...\n'
-    header = (
-        f"# Names and signatures of pycuda {version}'s driver module, without documentation.\n"
-        "# Read out of the compiled sdist by tests/api/make_stubs.py.\n"
+def read_pycuda(package: Path, folder: Path) -> None:
+    """Write ``stubs/pycuda-<version>``."""
+    (driver,) = package.glob("pycuda/_driver.*so")
+    _preload(driver, folder)
+    sys.path.insert(0, str(package))
+    version = importlib.import_module("pycuda").VERSION_TEXT
+    made = _header(
+        f"Names, arguments and types of pycuda {version}, read by tests/api/make_stubs.py out of its _driver,\n"
+        "compiled from the published source, and out of its Python files."
     )
-    return _write(HERE / f"stubs/pycuda-{version}/pycuda/driver.pyi", header, text)
+    target = STUBS / f"pycuda-{version}" / "pycuda"
+    _write(target / "driver.pyi", made + BoostStub(importlib.import_module("pycuda.driver")).text())
+    contexts = {
+        "context": "Context",
+        "device": "Device",
+        "make_default_context": "Context",
+        "get_default_device": "Device",
+    }
+    for name in ("__init__", "autoinit", "autoprimaryctx", "tools"):
+        text = python_module_stub(package / "pycuda" / f"{name}.py", contexts)
+        _write(target / f"{name}.pyi", made + text)
 
 
-def _stub(module: str, path: Path, scratch: Path) -> str:
-    environment = os.environ | {"PYTHONPATH": str(path), "LD_LIBRARY_PATH": f"{scratch}:{path}"}
-    command = [sys.executable, "-c", STUBGEN, "--quiet", "--inspect-mode", "-m", module, "-o", str(scratch / "out")]
-    subprocess.run(command, check=True, env=environment)
-    return next((scratch / "out").rglob("*.pyi")).read_text(encoding="utf-8")
+def _preload(binding: Path, folder: Path) -> None:
+    """Load the empty libraries, by whose names the binding then finds them."""
+    empty_libraries(binding, folder)
+    for library in sorted(folder.glob("lib*.so.*")):
+        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
 
 
-def _write(path: Path, header: str, text: str) -> Path:
-    text = re.sub(r"(channel_axis: [\w.]+)\)", r"\1 = ...)", text)
+def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(header + re.sub(r"\bin: ", "in_: ", text), encoding="utf-8")
-    return path
+    path.write_text(text, encoding="utf-8")
+    print(f"{path.relative_to(STUBS.parents[2])}: {len(text.splitlines())} lines")  # noqa: T201 - a script
 
 
 if __name__ == "__main__":
-    made = {"tensorrt": tensorrt, "pycuda": pycuda}[sys.argv[1]](Path(sys.argv[2]))
-    print(f"wrote {made}")  # noqa: T201 - a script
+    with tempfile.TemporaryDirectory() as temporary:
+        {"tensorrt": read_tensorrt, "pycuda": read_pycuda}[sys.argv[1]](Path(sys.argv[2]), Path(temporary))
