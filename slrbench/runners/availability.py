@@ -1,9 +1,7 @@
 """Which backends and devices work here, why the others do not, and how to get them. Imports no runtime."""
 
 import contextlib
-import ctypes
 import difflib
-import os
 import re
 import subprocess
 import sys
@@ -14,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from slrbench.errors import BadInputError, UnavailableError
+from slrbench.runners import gpu_availability as gpu
+from slrbench.runners.cuda_driver import cuda_device_count as cuda_device_count
 
 _IMPORT_LIMIT_S = 120.0
 
@@ -42,7 +42,7 @@ _RUNTIMES = {
     "torchscript": _Runtime("torch", ("torch",), "TorchScript on PyTorch"),
     "onnx": _Runtime("onnxruntime", ("onnxruntime-gpu", "onnxruntime"), "ONNX on ONNX Runtime"),
     "openvino": _Runtime("openvino", ("openvino",), "OpenVINO IR"),
-    "trt": _Runtime("tensorrt", ("tensorrt",), "TensorRT engine"),
+    "trt": _Runtime("tensorrt", (*gpu.TENSORRT_PACKAGES, *gpu.RTX_PACKAGES), "TensorRT engine"),
 }
 
 BACKENDS = tuple(_RUNTIMES)
@@ -94,7 +94,7 @@ def availability(backend: str, device: str = "cpu") -> Availability:
     found = runtime_version(backend)
     why_not, how_to_get = None, None
     if on_gpu:
-        why_not, how_to_get = _why_not_on_gpu(backend)
+        why_not, how_to_get = gpu.why_not_on_gpu(backend, device) or (None, None)
     elif find_spec(runtime.module) is None:
         why_not = f"the package {runtime.packages[0]} is not installed"
         how_to_get = f"pip install {runtime.packages[0]}"
@@ -106,19 +106,6 @@ def availability(backend: str, device: str = "cpu") -> Availability:
         how_to_get=how_to_get,
         version=found,
     )
-
-
-def _why_not_on_gpu(backend: str) -> tuple[str, str]:
-    """Why a backend does not run on a GPU, and what to do: this version runs artifacts on the CPU only."""
-    if backend == "openvino":
-        return "OpenVINO has no CUDA device", "use --device cpu"
-    visible = cuda_device_count() > 0
-    if backend == "trt":
-        missing = "the TensorRT backend is not part of this version of slrbench"
-        instead = f"use --backend {','.join(CPU_BACKENDS)} --device cpu"
-        return missing if visible else f"{missing}, and no CUDA device is visible here", instead
-    missing = "this version of slrbench runs artifacts on the CPU only"
-    return (missing, "use --device cpu") if visible else ("no CUDA device is visible", f"use --device cpu: {missing}")
 
 
 def require(backend: str, device: str = "cpu") -> None:
@@ -190,7 +177,7 @@ def try_import(backend: str) -> str | None:
 
     An installed package may still fail to load (a library is missing, two packages overwrote each other).
     """
-    return _import_failure(_RUNTIMES[backend].module)
+    return _import_failure(gpu.trt_module() if backend == "trt" else _RUNTIMES[backend].module)
 
 
 @cache
@@ -203,17 +190,3 @@ def _import_failure(module: str) -> str | None:
     if done.returncode == 0:
         return None
     return (done.stderr.strip().splitlines() or [f"the process ended with code {done.returncode}"])[-1]
-
-
-@cache
-def cuda_device_count() -> int:
-    """How many CUDA devices the driver shows this process (``CUDA_VISIBLE_DEVICES`` counts); 0 without a driver."""
-    name = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
-    try:
-        driver = ctypes.CDLL(name)
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:  # 0 is CUDA_SUCCESS
-        return 0
-    return count.value

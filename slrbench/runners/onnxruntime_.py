@@ -1,8 +1,9 @@
-"""The onnx runner: an ``.onnx`` file on ONNX Runtime's CPU provider. Imports no torch.
+"""The onnx runner: an ``.onnx`` file on ONNX Runtime's CPU, CUDA or TensorRT provider. Imports no torch.
 
 Shapes: B clips, T frames, T' output steps, C classes.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,74 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from slrbench.errors import BadInputError, RunFailedError
+from slrbench.runners.cuda_driver import device_index
 from slrbench.runners.inputs import check_artifact_file, check_input_kind, check_video
+from slrbench.runners.onnx_providers import (
+    CUDA,
+    SPINNING,
+    TENSORRT,
+    first_line,
+    nodes_by_provider,
+    open_session,
+    wanted_provider,
+)
+from slrbench.runners.options import check_options
 
-_PROVIDER = "CPUExecutionProvider"
-_SPINNING = "session.intra_op.allow_spinning"
 _ELEMENT_TYPES = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}
+
+
+class HostCalls:
+    """Calls with values in the host's memory; complete on return."""
+
+    def __init__(self, session: ort.InferenceSession, input_name: str, output_name: str) -> None:
+        """Of this session."""
+        self._session = session
+        self._input, self._output = input_name, output_name
+
+    def stage(self, video: NDArray[Any]) -> ort.OrtValue:
+        """The video as a value that shares its memory."""
+        return ort.OrtValue.ortvalue_from_numpy(video)
+
+    def run(self, staged: ort.OrtValue) -> ort.OrtValue:
+        """The first output."""
+        return self._session.run_with_ort_values([self._output], {self._input: staged})[0]
+
+    def synchronize(self) -> None:
+        """Nothing to wait for."""
+
+
+class BoundCalls:
+    """Calls with values in a device's memory, bound to the session: without it each call would copy both ways."""
+
+    def __init__(
+        self, session: ort.InferenceSession, input_name: str, output_name: str, device_type: str, index: int
+    ) -> None:
+        """Of this session; ``device_type`` is ONNX Runtime's word: ``cuda``, or ``cpu``."""
+        self._session = session
+        self._input, self._output = input_name, output_name
+        self._device = device_type, index
+        self._binding: ort.IOBinding | None = None
+
+    def stage(self, video: NDArray[Any]) -> ort.OrtValue:
+        """The video copied to the device; complete on return."""
+        return ort.OrtValue.ortvalue_from_numpy(video, *self._device)
+
+    def run(self, staged: ort.OrtValue) -> ort.OrtValue:
+        """The first output, allocated by ONNX Runtime on the device; a binding of its own keeps it past the next call.
+
+        ONNX Runtime waits for its stream before it returns.
+        """
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input(self._input, staged)
+        binding.bind_output(self._output, *self._device)
+        self._session.run_with_iobinding(binding)
+        self._binding = binding
+        return binding.get_outputs()[0]
+
+    def synchronize(self) -> None:
+        """Wait for the outputs of the last call."""
+        if self._binding is not None:
+            self._binding.synchronize_outputs()
 
 
 class OnnxRunner:
@@ -23,104 +87,132 @@ class OnnxRunner:
 
     backend = "onnx"
 
-    def __init__(self, path: Path, *, threads: int, input_kind: str, expected_sha256: str | None = None) -> None:
-        """Open the file.
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int,
+        device: str = "cpu",
+        input_kind: str,
+        precision: str = "fp32",
+        variant: str = "",
+        expected_sha256: str | None = None,
+    ) -> None:
+        """Open the file; on a GPU ``variant`` is empty for the CUDA provider, ``tensorrt`` for TensorRT's.
+
+        The graph's own types say what is computed; ``precision`` says what they are, and whether TF32 is on.
 
         Raises:
-            BadInputError: the file is missing or damaged, is not of ``expected_sha256``, or takes another input.
+            BadInputError: the file is missing or damaged, is not of ``expected_sha256``, takes another input or
+                computes in another precision; or precision or variant are not of this device.
+            UnavailableError: the provider that was asked for cannot be had.
             RunFailedError: ONNX Runtime chose another provider than the CPU's.
         """
+        check_options("onnx", device, precision, variant)
         check_input_kind(input_kind)
         check_artifact_file(path, ".onnx", expected_sha256=expected_sha256)
-        session = _open_session(path, threads)
-        self._input_name = _only_input(session, path, input_kind)
+        session = open_session(
+            path, threads=threads, device=device, input_kind=input_kind, precision=precision, variant=variant
+        )
+        names = _only_input(session, path, input_kind), session.get_outputs()[0].name
+        self._calls: HostCalls | BoundCalls | None = (
+            HostCalls(session, *names) if device == "cpu" else BoundCalls(session, *names, "cuda", device_index(device))
+        )
         self._input_kind = input_kind
-        self._output_names = [output.name for output in session.get_outputs()][:1]
-        self._session: ort.InferenceSession | None = session
+        provider = wanted_provider(device, variant)
         self.requested: dict[str, Any] = {
-            "device": "cpu", "threads": threads, "inter_op_threads": 1, "precision": "fp32", "input_kind": input_kind,
-            "providers": [_PROVIDER], "spinning": False,
+            "device": device, "threads": threads, "inter_op_threads": 1, "precision": precision,
+            "input_kind": input_kind, "providers": [provider], "spinning": False,
         }  # fmt: skip
         options = session.get_session_options()
         self.actual: dict[str, Any] = {
-            "device": "cpu",
+            "device": device,
             "threads": options.intra_op_num_threads,
             "inter_op_threads": options.inter_op_num_threads,
-            "precision": "fp32",  # ONNX Runtime's CPU kernels compute in the graph's own types
+            "precision": _precision(session, provider, path, precision),
             "input_kind": input_kind,
             "providers": session.get_providers(),
-            "spinning": options.get_session_config_entry(_SPINNING) != "0",
+            "spinning": options.get_session_config_entry(SPINNING) != "0",
             "execution_mode": options.execution_mode.name,
             "graph_optimization_level": options.graph_optimization_level.name,
             "version": ort.__version__,
+            **({} if device == "cpu" else _on_gpu(session, provider)),
         }
 
     def stage(self, video: NDArray[Any]) -> ort.OrtValue:
-        """The video as a value on the CPU that shares its memory."""
-        return ort.OrtValue.ortvalue_from_numpy(check_video(video, self._input_kind))
+        """The video as a value: on the CPU one that shares its memory, on a GPU a copy from pageable memory."""
+        return self._open().stage(check_video(video, self._input_kind))
 
-    def run(self, staged: ort.OrtValue) -> list[ort.OrtValue]:
-        """Run the graph; complete on return.
+    def run(self, staged: ort.OrtValue) -> ort.OrtValue:
+        """Run the graph.
 
         Raises:
             RunFailedError: the runner is closed, or the graph refused the input.
         """
-        if self._session is None:
-            raise RunFailedError("the runner is closed")
+        calls = self._open()
         try:
-            outputs: list[ort.OrtValue] = self._session.run_with_ort_values(
-                self._output_names, {self._input_name: staged}
-            )
+            return calls.run(staged)
         except Exception as error:  # ONNX Runtime's errors share no base class
             raise RunFailedError(
-                f"ONNX Runtime failed on input {tuple(staged.shape())}: {_first_line(error)}",
+                f"ONNX Runtime failed on input {tuple(staged.shape())}: {first_line(error)}",
                 hint="a graph whose batch or time axis was frozen fails like this: export the model again",
             ) from error
-        return outputs
 
     def synchronize(self) -> None:
-        """Nothing to wait for: the CPU provider runs synchronously."""
+        """Wait for the outputs of the last call; nothing on the CPU."""
+        self._open().synchronize()
 
-    def fetch(self, pending: list[ort.OrtValue]) -> NDArray[np.float32]:
+    def fetch(self, pending: ort.OrtValue) -> NDArray[np.float32]:
         """The log-probabilities ``(T', B, C)``."""
-        result: NDArray[np.float32] = pending[0].numpy()
+        result: NDArray[np.float32] = pending.numpy()
         return result
 
     def device_seconds(self) -> float | None:
-        """None: the host's clock is all there is on a CPU."""
+        """None: ONNX Runtime puts no events on its stream, and the host's clock is all there is on a CPU."""
         return None
 
     def device_memory(self) -> dict[str, int]:
-        """Empty: there is no device memory on a CPU."""
+        """Empty: ONNX Runtime does not say; what the process holds is in the GPU's state beside the measurement."""
         return {}
 
     def close(self) -> None:
         """Let go of the session."""
-        self._session = None
+        self._calls = None
+
+    def _open(self) -> HostCalls | BoundCalls:
+        if self._calls is None:
+            raise RunFailedError("the runner is closed")
+        return self._calls
 
 
-def _open_session(path: Path, threads: int) -> ort.InferenceSession:
-    ort.set_default_logger_severity(4)  # fatal only: errors come as exceptions, and a missing GPU is no news here
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.add_session_config_entry(_SPINNING, "0")  # threads that spin between calls disturb the other candidates
-    try:
-        session = ort.InferenceSession(str(path), options, providers=[_PROVIDER])
-    except Exception as error:  # ONNX Runtime's errors share no base class
+def _precision(session: ort.InferenceSession, provider: str, path: Path, asked: str) -> str:
+    """What is computed in: the graph's types, by its metadata, and TF32 as the provider says it is set.
+
+    Raises:
+        BadInputError: a precision other than fp32 was asked for and the graph says another one.
+    """
+    types_asked = "fp32" if asked == "tf32" else asked
+    types: str = session.get_modelmeta().custom_metadata_map.get("precision", types_asked)
+    if types != types_asked and asked != "fp32":
         raise BadInputError(
-            f"{path} is not an ONNX file that ONNX Runtime {ort.__version__} can load: {_first_line(error)}",
-            hint="it is damaged or cut off: export the model again",
-        ) from error
-    if session.get_providers()[:1] != [_PROVIDER]:
-        raise RunFailedError(
-            f"ONNX Runtime chose {session.get_providers()} where {_PROVIDER} was asked for",
-            hint="python -m slrbench doctor shows what is installed",
+            f"{path} computes in {types}, expected {types_asked} for precision {asked!r}",
+            hint="--precision says which artifact is meant",
         )
-    return session
+    if types != "fp32":
+        return types
+    if provider == CUDA:
+        return "tf32" if session.get_provider_options()[CUDA].get("use_tf32") != "0" else "fp32"
+    if provider == TENSORRT:
+        return "fp32" if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0" else "tf32"
+    return types
+
+
+def _on_gpu(session: ort.InferenceSession, provider: str) -> dict[str, Any]:
+    return {
+        "provider_options": dict(session.get_provider_options()[provider]),
+        "nodes_by_provider": nodes_by_provider(session),
+        "host_memory": "pageable",
+    }
 
 
 def _only_input(session: ort.InferenceSession, path: Path, input_kind: str) -> str:
@@ -135,7 +227,3 @@ def _only_input(session: ort.InferenceSession, path: Path, input_kind: str) -> s
         )
     name: str = inputs[0].name
     return name
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -7,6 +7,7 @@ from typing import Any
 
 from slrbench.errors import BadInputError
 from slrbench.runners.availability import BACKENDS, Availability, availability, require
+from slrbench.runners.options import check_options
 from slrbench.runners.protocol import Runner
 
 __all__ = ["BACKENDS", "Availability", "availability", "import_backend", "open_runner"]
@@ -51,27 +52,32 @@ def open_runner(
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         threads: threads inside an operator; operators run one after another.
         input_kind: ``float32`` or ``uint8``, as the artifact was exported.
-        precision: what the runtime is to compute in: ``fp32`` everywhere on a CPU.
+        precision: what the runtime is to compute in: ``fp32`` on a CPU, but for ONNX files of other types.
         variant: another way to run the same file, where the runtime has several; empty: its usual one.
         expected_sha256: the artifact's hash as its manifest has it; another file is refused.
         already_hashed: the caller has just compared the file's hash, and loading is to be timed: nothing is hashed,
             not even a checkpoint, whose card always states a hash.
 
     Raises:
-        BadInputError: an argument is not a known word, or the file is missing, damaged or another one.
+        BadInputError: the backend has no such precision or variant there; an argument is not a known word; the file is
+            missing, damaged or another one.
         UnavailableError: the backend or the device is not available here.
     """
     require(backend, device)
     if threads < 1:
         raise BadInputError(f"threads is {threads}, expected at least 1", hint="--threads 1")
+    check_options(backend, device, precision, variant)
     constructor = getattr(import_backend(backend), _MODULES[backend][1])
     options: dict[str, Any] = {"check_card": False} if backend == "torch" and already_hashed else {}
     if backend == "trt":
         options = {"device": device, "precision": precision, "variant": variant}
     runner: Runner = constructor(
         path,
+        device="cuda" if backend == "trt" and device == "cpu" else device,
         threads=threads,
         input_kind=input_kind,
+        precision=precision,
+        variant=variant,
         expected_sha256=None if already_hashed else expected_sha256,
         **options,
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from slrbench.errors import BadInputError, RunFailedError
 from slrbench.runners.inputs import artifact_files, check_artifact_file, check_input_kind, check_video
+from slrbench.runners.options import check_options
 
 _PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 _ELEMENT_TYPES = {"float32": "f32", "uint8": "u8"}
@@ -22,12 +23,24 @@ class OpenVinoRunner:
 
     backend = "openvino"
 
-    def __init__(self, path: Path, *, threads: int, input_kind: str, expected_sha256: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int,
+        device: str = "cpu",
+        input_kind: str,
+        precision: str = "fp32",
+        variant: str = "",
+        expected_sha256: str | None = None,
+    ) -> None:
         """Open and compile the file.
 
         Raises:
-            BadInputError: a file is missing or damaged, is not the one of ``expected_sha256``, or takes another input.
+            BadInputError: a file is missing or damaged, is not the one of ``expected_sha256``, or takes another input;
+                or precision or variant are not OpenVINO's here.
         """
+        check_options(self.backend, device, precision, variant)
         check_input_kind(input_kind)
         check_artifact_file(path, ".xml", expected_sha256=expected_sha256)
         artifact_files(path)  # OpenVINO's own words for a missing .bin name neither file
@@ -35,7 +48,7 @@ class OpenVinoRunner:
         self._input_kind = input_kind
         self._request: Any = compiled.create_infer_request()
         self.requested: dict[str, Any] = {
-            "device": "cpu", "threads": threads, "precision": "fp32", "input_kind": input_kind, "streams": 1,
+            "device": device, "threads": threads, "precision": precision, "input_kind": input_kind, "streams": 1,
             "performance_hint": "LATENCY", "cpu_pinning": False,
         }  # fmt: skip
         self.actual: dict[str, Any] = {

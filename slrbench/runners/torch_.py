@@ -1,4 +1,4 @@
-"""The torch runner: a checkpoint folder, run eagerly in fp32 on the CPU. What parity is measured against."""
+"""The torch runner: a checkpoint folder. Eager, in fp32 and on the CPU it is what parity is measured against."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,9 @@ from slrbench.errors import BadInputError
 from slrbench.models.registry import load_weights
 from slrbench.models.spec import ModelSpec
 from slrbench.runners.inputs import artifact_sha256, check_input_kind
+from slrbench.runners.options import check_options
 from slrbench.runners.torch_module import ModuleRunner, set_threads
+from slrbench.runners.torch_places import place_of
 
 CARD_NAME = "checkpoint.json"
 WEIGHTS_NAME = "checkpoint.safetensors"
@@ -19,18 +21,25 @@ def open_checkpoint(
     path: Path,
     *,
     threads: int,
+    device: str = "cpu",
     input_kind: str = "float32",
+    precision: str = "fp32",
+    variant: str = "",
     expected_sha256: str | None = None,
     check_card: bool = True,
 ) -> ModuleRunner:
     """The network of a checkpoint folder (or of one of its two files), in evaluation mode.
 
-    ``check_card`` compares the weights with the card's hash where ``expected_sha256`` is not given.
+    On a GPU fp32 has TF32 off for every operator, tf32 has it on, fp16 and bf16 are autocast with TF32 off; ``variant``
+    is empty for eager, or one of :data:`slrbench.runners.options.COMPILE_MODES`. ``check_card`` compares the weights
+    with the card's hash where ``expected_sha256`` is not given.
 
     Raises:
         BadInputError: a file is missing or damaged, or the weights are not those of ``expected_sha256``, or of the
-            card where that is not given.
+            card where that is not given; precision or variant are not of this backend and device.
+        UnavailableError: the device cannot be used.
     """
+    check_options("torch", device, precision, variant)
     check_input_kind(input_kind)
     folder = path if path.is_dir() else path.parent
     if not path.exists() or (path.is_file() and path.name not in (CARD_NAME, WEIGHTS_NAME)):
@@ -48,8 +57,12 @@ def open_checkpoint(
             hint="it was altered or cut off: copy it again from where it was trained, or train again",
         )
     set_threads(threads)
-    model = load_weights(spec, weights).eval()
-    return ModuleRunner("torch", model, threads=threads, input_kind=input_kind, normalise_here=True)
+    place = place_of(device, precision)
+    model = load_weights(spec, weights).eval().to(place.device)
+    return ModuleRunner(
+        "torch", model, threads=threads, input_kind=input_kind, normalise_here=True, place=place, device=device,
+        precision=precision, variant=variant,
+    )  # fmt: skip
 
 
 def _read_spec(card: Path) -> tuple[ModelSpec, str]:

@@ -1,4 +1,4 @@
-"""What the torch and torchscript runners share: threads, and running a module on the CPU.
+"""What the torch and torchscript runners share: threads, and running a module on a CPU or a CUDA device.
 
 Shapes: B clips, T frames, H height, W width, T' output steps, C classes.
 """
@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from slrbench.errors import RunFailedError
 from slrbench.runners.inputs import check_video
+from slrbench.runners.torch_places import CpuPlace, Place
+from slrbench.runners.torch_precision import CompiledModule, autocast, computed_precision
 
 _HINTS = {
     "torch": "python -m slrbench verify says what is wrong with the checkpoint",
     "torchscript": "a trace whose batch, time or pixel axis was frozen fails like this: export the model again",
 }
+_COMPILE_HINT = "torch.compile needs a C++ compiler on a CPU and Triton on a GPU; without a variant torch runs eagerly"
 
 
 def set_threads(threads: int) -> None:
@@ -35,7 +38,7 @@ def set_threads(threads: int) -> None:
 
 
 class ModuleRunner:
-    """A torch module, eager or scripted, on the CPU."""
+    """A torch module, eager, compiled or scripted."""
 
     def __init__(
         self,
@@ -45,35 +48,51 @@ class ModuleRunner:
         threads: int,
         input_kind: str,
         normalise_here: bool,
+        place: Place | None = None,
+        device: str = "cpu",
+        precision: str = "fp32",
+        variant: str = "",
     ) -> None:
-        """Keep the loaded module; ``normalise_here`` where uint8 frames are not normalised by the module itself."""
+        """Keep the loaded module, which is on ``place`` already (None: the CPU).
+
+        ``normalise_here`` where uint8 frames are not normalised by the module itself.
+        """
         self.backend = backend
         self.requested: dict[str, Any] = {
-            "device": "cpu", "threads": threads, "inter_op_threads": 1, "precision": "fp32", "input_kind": input_kind,
-            "omp_spin_count": "3000",
+            "device": device, "threads": threads, "inter_op_threads": 1, "precision": precision,
+            "input_kind": input_kind, "omp_spin_count": "3000", "variant": variant,
         }  # fmt: skip
-        self.actual: dict[str, Any] = {
-            "device": "cpu",
+        self._place = place if place is not None else CpuPlace()
+        self._precision = precision
+        self._actual: dict[str, Any] = {
             "threads": torch.get_num_threads(),
             "inter_op_threads": torch.get_num_interop_threads(),
-            "precision": _precision(module),
             "input_kind": input_kind,
             # OpenMP reads it when torch is loaded; workers set it.
             "omp_spin_count": os.environ.get("GOMP_SPINCOUNT", "default"),
+            "variant": variant,
             "version": torch.__version__,
-            "float32_matmul_precision": torch.get_float32_matmul_precision(),
-            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            **_computes_in(module, self._place.device, precision),
+            **self._place.describe(),
         }
-        self._module: Callable[[torch.Tensor], torch.Tensor] | None = module
+        self._module: Callable[[torch.Tensor], torch.Tensor] | None = (
+            CompiledModule(module, variant) if variant else module
+        )
         self._input_kind = input_kind
         self._normalise_here = normalise_here and input_kind == "uint8"
 
+    @property
+    def actual(self) -> dict[str, Any]:
+        """What torch does; of a compiled module, what the compiler has made of it so far."""
+        compiled = self._module.describe() if isinstance(self._module, CompiledModule) else {}
+        return self._actual | compiled
+
     def stage(self, video: NDArray[Any]) -> torch.Tensor:
-        """The video as a tensor that shares its memory."""
-        return torch.from_numpy(check_video(video, self._input_kind))
+        """The video as a tensor: on a CPU one that shares its memory, on a GPU a copy through pinned memory."""
+        return self._place.stage(check_video(video, self._input_kind))
 
     def run(self, staged: torch.Tensor) -> torch.Tensor:
-        """Run the module; complete on return.
+        """Run the module: complete on return on a CPU, enqueued on a GPU.
 
         Raises:
             RunFailedError: the runner is closed, the module refused the input, or what it gave is not one tensor.
@@ -82,13 +101,17 @@ class ModuleRunner:
             raise RunFailedError("the runner is closed")
         shape = tuple(staged.shape)
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), self._place.enqueue(), autocast(self._place.device, self._precision):
                 if self._normalise_here:  # x/127.5-1, as the uint8 artifacts do inside their graph
                     staged = staged.permute(0, 4, 1, 2, 3).to(torch.float32).contiguous() / 127.5 - 1.0
                 outputs: object = self._module(staged)
+        except torch.OutOfMemoryError as error:
+            raise RunFailedError(
+                f"{self.backend} ran out of device memory on input {shape}", hint="use a smaller batch or fewer frames"
+            ) from error
         except Exception as error:  # a module may raise anything: RuntimeError, IndexError, torch.jit.Error, ...
             raise RunFailedError(
-                f"{self.backend} failed on input {shape}: {_reason(error)}", hint=_HINTS[self.backend]
+                f"{self.backend} failed on input {shape}: {_reason(error)}", hint=self._hint()
             ) from error
         if not isinstance(outputs, torch.Tensor):
             raise RunFailedError(
@@ -98,34 +121,39 @@ class ModuleRunner:
         return outputs
 
     def synchronize(self) -> None:
-        """Nothing to wait for: torch runs synchronously on the CPU."""
+        """Wait for what was enqueued; nothing on a CPU."""
+        self._place.synchronize()
 
     def fetch(self, pending: torch.Tensor) -> NDArray[np.float32]:
         """The log-probabilities ``(T', B, C)``; bfloat16, which NumPy lacks, as the float32 of the same value.
 
         Raises:
-            RunFailedError: the tensor cannot become an array: it is sparse, quantised or on a device.
+            RunFailedError: the tensor cannot become an array: it is sparse or quantised.
         """
         try:
-            result: NDArray[np.float32] = (pending.float() if pending.dtype == torch.bfloat16 else pending).numpy()
+            readable = pending.float() if pending.dtype == torch.bfloat16 else pending
+            result: NDArray[np.float32] = self._place.fetch(readable)
         except (RuntimeError, TypeError) as error:
             raise RunFailedError(
                 f"the output of {self.backend} cannot be read: {_reason(error)}",
-                hint="expected is one dense float32 tensor (T', B, C) on the CPU",
+                hint="expected is one dense float32 tensor (T', B, C)",
             ) from error
         return result
 
     def device_seconds(self) -> float | None:
-        """None: the host's clock is all there is on a CPU."""
-        return None
+        """Between the events around the last ``run``; None on a CPU, where the host's clock is all there is."""
+        return self._place.seconds()
 
     def device_memory(self) -> dict[str, int]:
-        """Empty: there is no device memory on a CPU."""
-        return {}
+        """``peak`` and ``reserved``, as torch's allocator counts them; empty on a CPU."""
+        return self._place.memory()
 
     def close(self) -> None:
         """Let go of the module."""
         self._module = None
+
+    def _hint(self) -> str:
+        return _COMPILE_HINT if isinstance(self._module, CompiledModule) else _HINTS[self.backend]
 
 
 def _reason(error: Exception) -> str:
@@ -134,10 +162,12 @@ def _reason(error: Exception) -> str:
     return lines[-1].removeprefix("RuntimeError: ") if "TorchScript" in str(error) else lines[0]
 
 
-def _precision(module: object) -> str:
-    """``fp32`` where every floating-point parameter is; the dtypes otherwise. A frozen module has none left."""
-    parameters = getattr(module, "parameters", None)
+def _computes_in(module: object, device: torch.device, precision: str) -> dict[str, Any]:
+    """``fp32`` on a CPU where every floating-point parameter is, else the dtypes; on a GPU by trial."""
+    if device.type != "cpu":
+        return computed_precision(device, precision)
+    parameters = getattr(module, "parameters", None)  # a frozen module has none left
     dtypes = {p.dtype for p in parameters() if p.is_floating_point()} if parameters is not None else set()
     if dtypes <= {torch.float32}:
-        return "fp32"
-    return ",".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes))
+        return {"precision": "fp32"}
+    return {"precision": ",".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes))}

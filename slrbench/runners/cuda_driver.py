@@ -1,0 +1,71 @@
+"""The CUDA driver, asked through its own library: devices and version, without any package. Standard library only."""
+
+import ctypes
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+_LIBRARY = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
+_SUCCESS = 0
+_CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # CUdevice_attribute
+_ERRORS = {
+    3: "the driver is not initialised",
+    34: "the stub of the driver's library was loaded, not the driver",
+    100: "the driver finds no device (CUDA_VISIBLE_DEVICES counts)",
+    101: "a device that CUDA_VISIBLE_DEVICES names is not there",
+    802: "the GPU's fabric is not ready",
+    803: "the driver's library and its kernel module are of different versions",
+    804: "the compatibility library of CUDA does not know this GPU",
+}
+
+
+@dataclass(frozen=True)
+class CudaDriver:
+    """What the driver shows this process (``CUDA_VISIBLE_DEVICES`` counts)."""
+
+    capabilities: tuple[tuple[int, int], ...]
+    """Compute capability of each device."""
+    version: tuple[int, int] | None
+    """The newest CUDA that it supports; None without a driver."""
+    why_none: str | None
+    """Why there is no device, where there is none."""
+
+
+@cache
+def cuda_driver() -> CudaDriver:
+    """Ask the driver once per process."""
+    try:
+        library = ctypes.CDLL(_LIBRARY)
+    except OSError:
+        return CudaDriver((), None, f"no NVIDIA driver is installed ({_LIBRARY} is missing)")
+    number = ctypes.c_int(0)
+    version = None
+    if library.cuDriverGetVersion(ctypes.byref(number)) == _SUCCESS:
+        version = number.value // 1000, number.value % 1000 // 10
+    code = library.cuInit(0)
+    if code == _SUCCESS:
+        code = library.cuDeviceGetCount(ctypes.byref(number))
+    if code != _SUCCESS:
+        return CudaDriver((), version, f"{_ERRORS.get(code, 'the driver refuses')} (CUDA error {code})")
+    capabilities = tuple(_capability(library, index) for index in range(number.value))
+    return CudaDriver(capabilities, version, None if capabilities else "the driver finds no device")
+
+
+def _capability(library: Any, index: int) -> tuple[int, int]:
+    device, value, numbers = ctypes.c_int(0), ctypes.c_int(0), []
+    library.cuDeviceGet(ctypes.byref(device), index)
+    for attribute in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR):
+        library.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+        numbers.append(value.value)
+    return numbers[0], numbers[1]
+
+
+def cuda_device_count() -> int:
+    """How many CUDA devices the driver shows this process; 0 without a driver."""
+    return len(cuda_driver().capabilities)
+
+
+def device_index(device: str) -> int:
+    """The number in ``cuda:N``; 0 for ``cuda``."""
+    return int(device.partition(":")[2] or 0)
