@@ -207,6 +207,7 @@ class _Draft:
             measurements=measurements,
             accuracies=tuple(self.accuracies),
             verdicts=_verdicts(self.models, self.options.axes),
+            not_run=_not_run(self.models, self.options.axes),
             skipped=tuple(row.model_copy(update={"reason": self._from_here(row.reason)}) for row in skipped),
             measuring={
                 "settings": asdict(self.options.settings),
@@ -259,6 +260,29 @@ def _verdicts(models: Sequence[BenchModel], axes: Axes) -> dict[str, dict[str, A
         for entry in model.manifest.entries
         if entry.parity is not None and entry.parity_word != "not run" and entry.artifact.format in axes.backends
     }
+
+
+def _not_run(models: Sequence[BenchModel], axes: Axes) -> tuple[dict[str, Any], ...]:
+    """Engines of the precisions that were asked for that could not be judged where they were built."""
+    if "trt" not in axes.backends:
+        return ()
+    return tuple(
+        {
+            "model": model.model_id,
+            "precision": entry.artifact.precision,
+            "input_kind": entry.artifact.input_kind,
+            "target": entry.artifact.target,
+            "artifact_sha256": entry.artifact.sha256,
+            "because": entry.not_run_because,
+            "network_parity": None if entry.network_parity is None else entry.network_parity.model_dump(mode="json"),
+        }
+        for model in models
+        for entry in model.manifest.entries
+        if entry.artifact.format == "trt"
+        and entry.artifact.precision in axes.precisions
+        and entry.not_run_because
+        and entry.parity_word == "not run"
+    )
 
 
 def training_figures(card: CheckpointCard) -> TrainingFigures:
