@@ -42,8 +42,11 @@ def backend_name(row: SummaryRow) -> str:
 
 
 def with_input(backend: str, input_kind: str, variant: str = "") -> str:
-    """``onnx``, ``onnx (uint8)`` or ``torch (compile, uint8)``."""
-    words = [*([variant] if variant else []), *([input_kind] if input_kind != "float32" else [])]
+    """``onnx``, ``onnx (uint8)`` or ``torch (compile, uint8)``; ``compile-max-autotune`` is ``max-autotune`` here."""
+    words = [
+        *([variant.removeprefix("compile-")] if variant else []),
+        *([input_kind] if input_kind != "float32" else []),
+    ]
     return f"{backend} ({', '.join(words)})" if words else backend
 
 

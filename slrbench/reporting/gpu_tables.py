@@ -17,6 +17,8 @@ _MEMORY = ("engine", "context", "buffers", "peak")
 _UNITS = {"_hz": (1e6, "MHz"), "_mhz": (1.0, "MHz"), "_w": (1.0, "W"), "_c": (1.0, "°C"), "_bytes": (1e6, "MB")}
 """Suffix of a name to what its figure is divided by and the unit that is shown."""
 
+_WHEN = ("before", "after")
+
 _HARMLESS = {"", "none", "idle", "gpu_idle", "gpu idle", "applications_clocks_setting", "applications clocks setting"}
 """Reasons for a lower clock that do not disturb: nothing to do, or clocks that a person has set."""
 
@@ -78,7 +80,7 @@ def gpu_lines(report: Report) -> list[str]:
     for measurement in report.measurements:
         if measurement.gpu:
             states.setdefault(measurement.candidate.device, []).append(measurement.gpu)
-    return [f"{device}: {', '.join(_state(of_device))}" for device, of_device in states.items()]
+    return [f"{device} while measured: {', '.join(_state(of_device))}" for device, of_device in states.items()]
 
 
 def gpu_doubts(report: Report) -> list[str]:
@@ -99,31 +101,35 @@ def gpu_doubts(report: Report) -> list[str]:
 
 def _state(gpus: Iterable[dict[str, Any]]) -> list[str]:
     """Every figure of the state in words: the range where it changed, the value where it did not."""
-    values: dict[tuple[str, ...], dict[Any, None]] = {}
+    values: dict[tuple[str, ...], dict[str, dict[Any, None]]] = {}
     for gpu in gpus:
         for path, value in _leaves(gpu):
-            values.setdefault(path, {})[value] = None
-    return [_figure(path, list(found)) for path, found in values.items()]
+            when = next((word for word in path if word in _WHEN), "")
+            name = tuple(word for word in path if word not in _WHEN)
+            values.setdefault(name, {}).setdefault(when, {})[value] = None
+    return [_figure(" ".join(name), by_time) for name, by_time in values.items()]
 
 
-def _figure(path: tuple[str, ...], values: list[Any]) -> str:
-    name = " ".join(path)
-    suffix, (scale, unit) = next(
-        ((suffix, known) for suffix, known in _UNITS.items() if name.endswith(suffix)), ("", (1.0, ""))
-    )
+def _figure(name: str, by_time: dict[str, dict[Any, None]]) -> str:
+    """``sm clock 1410 to 1560 MHz before, 1905 MHz after``, without a time where there is none."""
+    suffix = next((suffix for suffix in _UNITS if name.endswith(suffix)), "")
     label = name.removesuffix(suffix).replace("_", " ")
-    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-    if len(numbers) == len(values):
-        low, high = (f"{number / scale:g}" if not suffix else f"{number / scale:.0f}" for number in _ends(numbers))
-        shown = (low if low == high else f"{low} to {high}") + (f" {unit}" if unit else "")
+    shown = {when: _range(list(values), suffix) for when, values in by_time.items()}
+    if len(set(shown.values())) == 1:  # the same at all times
+        text = next(iter(shown.values()))
     else:
+        text = " and ".join(f"{words} {when}".strip() for when, words in shown.items())
+    return text if label == "name" else f"{label} {text}"
+
+
+def _range(values: list[Any], suffix: str) -> str:
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) < len(values):
         words = {True: "yes", False: "no"}
-        shown = " / ".join(words[value] if isinstance(value, bool) else str(value) for value in values)
-    return shown if label == "name" else f"{label} {shown}"
-
-
-def _ends(numbers: list[Any]) -> tuple[Any, Any]:
-    return min(numbers), max(numbers)
+        return " / ".join(words[value] if isinstance(value, bool) else str(value) for value in values)
+    scale, unit = _UNITS.get(suffix, (1.0, ""))
+    low, high = (f"{number / scale:.0f}" if suffix else f"{number:g}" for number in (min(numbers), max(numbers)))
+    return (low if low == high else f"{low} to {high}") + (f" {unit}" if unit else "")
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

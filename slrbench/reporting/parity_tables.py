@@ -90,7 +90,7 @@ def _footnote(verdicts: Sequence[dict[str, Any]], shown: dict[str, bool]) -> str
 
 def _wer_basis(verdicts: Iterable[dict[str, Any]]) -> str:
     found = [verdict["wer"] for verdict in verdicts if verdict.get("wer")]
-    bases = dict.fromkeys(f"{w['clips']} clips of `{w['split']}`, {100 * w['allowed']:.2g} are allowed" for w in found)
+    bases = dict.fromkeys(f"{w['clips']} clips of `{w['split']}`, {100 * w['allowed']:.2g} allowed" for w in found)
     return " or ".join(bases)
 
 

@@ -98,31 +98,54 @@ def _error_rows(figures: TrainingFigures) -> list[Cells]:
 
 
 def results_table(report: Report, lines: Sequence[Line]) -> str:
-    """The main table: latency, throughput, size, WER and parity of each file at each shape."""
+    """The main table: latency, throughput, size, WER and parity of each file at each shape.
+
+    Precision, device and shape are columns where they differ; what all rows share is said below the table, which so
+    stays within a terminal.
+    """
     if not lines:
         return f"Nothing was measured. {NOT_ON_A_GPU}"
+    columns = {
+        "Prec.": [line.any.precision for line in lines],
+        "Device": [line.any.device for line in lines],
+        "B x T": [shape(line.any) for line in lines],
+    }
+    shared = [
+        f"B x T {values[0]}" if header == "B x T" else values[0]
+        for header, values in columns.items()
+        if len(set(values)) == 1
+    ]
+    differing = {header: values for header, values in columns.items() if len(set(values)) > 1}
     cells = table(
-        ["Model", "Backend", "Prec.", "Device", "Parity", "Batch", "Frames", "p50 (ms)", "Clips/s", "MB", "WER (%)"],
+        ["Model", "Backend", *differing, "Parity", "p50 (ms)", "Clips/s", "MB", "WER (%)"],
         [
             (
-                *who(line.any),
+                line.any.model,
+                backend_name(line.any),
+                *(values[index] for values in differing.values()),
                 line.any.parity,
-                line.any.batch,
-                line.any.frames,
                 milliseconds(line.end_to_end.p50_s if line.end_to_end else None),
                 number(line.any.throughput_clips_per_s),
                 megabytes(line.any.size_bytes),
                 percent(line.any.wer),
             )
-            for line in lines
+            for index, line in enumerate(lines)
         ],
-        left=5,
+        left=3 + len(differing),
     )
+    sentences = [
+        f"All rows: {', '.join(shared)}." if shared else "",
+        "B x T: clips of a call x frames of a clip.",
+        "p50: end to end for one call (a whole batch), host to host.",
+        _wer_basis(report),
+        f"{_shapes(lines)}; {_threads(lines)}.",
+        "" if ran_on_a_gpu(report) else NOT_ON_A_GPU,
+    ]
+    reasons = doubts(report)
     return paragraphs(
         cells,
-        f"p50: end to end for one call (a whole batch), host to host. {_wer_basis(report)} "
-        f"{_shapes(lines)}; {_threads(lines)}.{'' if ran_on_a_gpu(report) else f' {NOT_ON_A_GPU}'}",
-        *(["What speaks against deciding on these figures:", bullets(reasons)] if (reasons := doubts(report)) else []),
+        " ".join(sentence for sentence in sentences if sentence),
+        *(["What speaks against deciding on these figures:", bullets(reasons)] if reasons else []),
     )
 
 
