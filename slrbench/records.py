@@ -246,7 +246,8 @@ class Report(Record):
     verdicts: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         description="artifact sha256 to its parity verdict, as in the manifest, with model, format, precision, target "
-        "and input_kind",
+        "and input_kind; ``<sha256> <device> <precision> <variant>`` to one that the benchmark itself gave, with "
+        "backend, device, variant and ``judged_here``",
     )
     skipped: tuple[Skipped, ...] = ()
     not_run: tuple[dict[str, Any], ...] = Field(

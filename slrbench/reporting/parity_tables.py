@@ -53,13 +53,17 @@ def _row(verdict: dict[str, Any], measured_as: tuple[str, str]) -> dict[str, Any
 
 
 def _file(verdict: dict[str, Any]) -> str:
-    """``onnx (uint8)`` or ``trt fp16 rtx.sm86-sm89``; empty where the verdict does not say of which file it is."""
-    name = verdict.get("format", verdict.get("backend"))
+    """``onnx (uint8)``, ``trt fp16 rtx.sm86-sm89``, or ``torch (compile) fp16 cuda`` where the benchmark judged it.
+
+    Empty where the verdict does not say of which file it is.
+    """
+    name = verdict.get("backend") if verdict.get("judged_here") else verdict.get("format", verdict.get("backend"))
     if name is None:
         return ""
-    parts = [with_input(name, verdict.get("input_kind", "float32"))]
+    parts = [with_input(name, verdict.get("input_kind", "float32"), verdict.get("variant", ""))]
     parts += [verdict["precision"]] if verdict.get("precision", "fp32") != "fp32" else []
     parts += [verdict["target"]] if verdict.get("target") else []
+    parts += [verdict["device"]] if verdict.get("device", "cpu") != "cpu" else []
     return " ".join(parts)
 
 
