@@ -245,11 +245,15 @@ class Report(Record):
     accuracies: tuple[Accuracy, ...] = ()
     verdicts: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description="artifact sha256 to its parity verdict, as in the manifest, with model, format and input_kind",
+        description="artifact sha256 to its parity verdict, as in the manifest, with model, format, precision, target "
+        "and input_kind; ``<sha256> <device> <precision> <variant>`` to one that the benchmark itself gave, with "
+        "backend, device, variant and ``judged_here``",
     )
     skipped: tuple[Skipped, ...] = ()
     not_run: tuple[dict[str, Any], ...] = Field(
-        default=(), description="engines whose parity was not run, why, and the verdict of the graph behind each"
+        default=(),
+        description="engines whose parity was not run: model, precision, input_kind, target, artifact_sha256, because, "
+        "and network_parity, the verdict of the graph that the engine was built from",
     )
     measuring: dict[str, Any] = Field(
         default_factory=dict, description="how it was measured: settings, seed, order of candidates in each round"

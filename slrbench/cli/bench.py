@@ -182,10 +182,12 @@ def _deeper(arguments: list[str], rounds: int | None) -> str:
 
 def _show(report: "Report") -> None:
     """The main table, what was skipped, and the decision."""
+    from slrbench.reporting.display import backend_on
     from slrbench.reporting.render_markdown import render_decision
+    from slrbench.reporting.tables import folded_skips
 
     console.result(render_decision(report))
-    for skipped in report.skipped:
-        console.warning(f"skipped {skipped.model} on {skipped.backend}: {skipped.reason}")
+    for skipped, models in folded_skips(report.skipped):
+        console.warning(f"skipped {', '.join(models)} on {backend_on(skipped)}: {skipped.reason}")
     for note in report.notes:
         console.warning(note)

@@ -5,9 +5,11 @@ The rule, in full:
 1. Latency is ``end_to_end`` (host to host): that is what a user of the file waits for.
 2. A row is feasible where parity passed for that very file and its WER was measured and is at most one half: a network
    that gets more words wrong than right is not worth shipping, however fast. Random weights never are feasible.
-3. Like is compared with like: one batch, one number of frames, one frame size, one number of threads. The decision is
-   made at the smallest batch (1 is the live case), there at the frames, frame size and threads that most feasible rows
-   share; rows at other settings are in the tables and not in the decision.
+3. Like is compared with like: one device, one batch, one number of frames, one frame size, one number of threads. The
+   decision is made at the smallest batch (1 is the live case), there on the device and at the frames, frame size and
+   threads that most feasible rows share; rows at other settings are in the tables and not in the decision. Which
+   machine to buy is no question that a file answers, so devices never compete; what the same rule gives on each of the
+   other devices is said beside the decision. Precisions and variants compete: they are ways to run one network.
 4. The front holds every row that no other row beats: at most as slow, as wrong and as large, and better in one of
    these.
 5. Recommended is the fastest row whose WER is within one percentage point (absolute) of the best; the smaller file
@@ -34,7 +36,7 @@ SMALLER_FILE = 0.9
 
 DECISION_SCOPE: Scope = "end_to_end"
 
-_Setting = tuple[int, int, int, int, int]  # batch, frames, height, width, threads
+_Setting = tuple[int, int, int, int, int, str]  # batch, frames, height, width, threads, device
 
 
 def decide(rows: Sequence[SummaryRow]) -> Decision:
@@ -64,7 +66,7 @@ def decide(rows: Sequence[SummaryRow]) -> Decision:
         scope=DECISION_SCOPE,
         pareto=tuple(front),
         recommended=chosen,
-        reason=_reason(rows, chosen, front, compared, setting),
+        reason=" ".join([_reason(rows, chosen, front, compared, setting), *_on_other_devices(rows, feasible, setting)]),
         rejected=_rejections(rejected),
     )
 
@@ -112,7 +114,7 @@ def _why_nothing(rows: Sequence[SummaryRow], in_scope: Sequence[int]) -> str:
 
 
 def _setting(row: SummaryRow) -> _Setting:
-    return row.batch, row.frames, row.height, row.width, row.threads
+    return row.batch, row.frames, row.height, row.width, row.threads, row.device
 
 
 def _setting_words(setting: _Setting) -> str:
@@ -120,13 +122,14 @@ def _setting_words(setting: _Setting) -> str:
 
 
 def _setting_parts(setting: _Setting) -> list[str]:
-    batch, frames, height, width, threads = setting
+    batch, frames, height, width, threads, device = setting
     frames_word, threads_word = ("s" if count > 1 else "" for count in (frames, threads))
     return [
         f"batch {batch}",
         f"{frames} frame{frames_word}",
         f"{height} x {width} pixels",
         f"{threads} thread{threads_word}",
+        f"device {device}",
     ]
 
 
@@ -139,6 +142,21 @@ def _differing(measured: _Setting, decided: _Setting) -> str:
 def _decision_setting(rows: Iterable[SummaryRow]) -> _Setting:
     counts = Counter(_setting(row) for row in rows)
     return min(counts, key=lambda s: (s[0], -counts[s], *s[1:]))
+
+
+def _on_other_devices(rows: Sequence[SummaryRow], feasible: Sequence[int], setting: _Setting) -> list[str]:
+    """What the rule gives on each device that the decision is not about, a sentence each."""
+    sentences = []
+    for device in dict.fromkeys(rows[i].device for i in feasible if rows[i].device != setting[-1]):
+        of_device = [i for i in feasible if rows[i].device == device]
+        there = _decision_setting(rows[i] for i in of_device)
+        row = rows[_recommend(rows, [i for i in of_device if _setting(rows[i]) == there])]
+        sentences.append(
+            f"On {device}, which is not compared with {setting[-1]}, the same rule gives {row_name(row)}: "
+            f"{milliseconds(row.p50_s)} ms, WER {percent(_wer(row))} %, {megabytes(row.size_bytes)} MB, at "
+            f"{_setting_words(there)}."
+        )
+    return sentences
 
 
 def _within_tolerance(rows: Sequence[SummaryRow], indices: Sequence[int]) -> list[int]:

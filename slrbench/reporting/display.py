@@ -1,6 +1,6 @@
 """How figures look to people: ms, MB and percent. The only place where seconds, bytes and shares are converted."""
 
-from slrbench.records import SummaryRow
+from slrbench.records import Candidate, Skipped, SummaryRow
 
 MISSING = "–"
 """Stands for a figure that is not known."""
@@ -37,13 +37,26 @@ def number(value: float | None, scale: float = 1.0) -> str:
 
 
 def backend_name(row: SummaryRow) -> str:
-    """The backend; with the input's kind where that is not float32."""
-    return with_input(row.backend, row.input_kind)
+    """The backend; with the variant, and with the input's kind where that is not float32."""
+    return with_input(row.backend, row.input_kind, row.variant)
 
 
-def with_input(backend: str, input_kind: str) -> str:
-    """``onnx``, or ``onnx (uint8)``."""
-    return backend if input_kind == "float32" else f"{backend} ({input_kind})"
+def with_input(backend: str, input_kind: str, variant: str = "") -> str:
+    """``onnx``, ``onnx (uint8)`` or ``torch (compile, uint8)``; ``compile-max-autotune`` is ``max-autotune`` here."""
+    words = [
+        *([variant.removeprefix("compile-")] if variant else []),
+        *([input_kind] if input_kind != "float32" else []),
+    ]
+    return f"{backend} ({', '.join(words)})" if words else backend
+
+
+def backend_on(what: SummaryRow | Candidate | Skipped) -> str:
+    """The backend in one cell, with precision and device where they are not fp32 and cpu."""
+    input_kind = "float32" if isinstance(what, Skipped) else what.input_kind  # a skipped row's reason says of which
+    parts = [with_input(what.backend, input_kind, what.variant)]
+    parts += [what.precision] if what.precision != "fp32" else []
+    parts += [what.device] if what.device != "cpu" else []
+    return " ".join(parts)
 
 
 def row_name(row: SummaryRow) -> str:

@@ -1,9 +1,10 @@
-"""What makes a report's figures a first impression: a busy machine, disturbed samples, too few words."""
+"""What makes a report's figures a first impression: a busy machine or GPU, disturbed samples, too few words."""
 
 from collections.abc import Iterable
 
 from slrbench.records import Accuracy, Report, SummaryRow
 from slrbench.reporting.display import row_name
+from slrbench.reporting.gpu_tables import gpu_doubts
 
 LARGEST_LOAD_PER_CORE = 0.75
 """Load average at the start over logical cores, above which others were computing too."""
@@ -33,14 +34,19 @@ def doubts(report: Report) -> list[str]:
             ((row, factor) for row in report.summary if (factor := _factor(row)) > LARGEST_THROUGHPUT_FACTOR),
         ),
         *_words(report),
+        *gpu_doubts(report),
     ]
     return [doubt for doubt in found if doubt]
 
 
 def accuracies_shown(report: Report) -> list[Accuracy]:
     """The evaluations on which the WER of the rows rests."""
-    shown = {(row.artifact_sha256, row.backend, row.input_kind, row.wer_split) for row in report.summary}
-    return [a for a in report.accuracies if (a.artifact_sha256, a.backend, a.input_kind, a.split) in shown]
+    shown = {(*_way(row), row.wer_split) for row in report.summary}
+    return [a for a in report.accuracies if (*_way(a), a.split) in shown]
+
+
+def _way(what: SummaryRow | Accuracy) -> tuple[str, ...]:
+    return what.artifact_sha256, what.backend, what.precision, what.variant, what.device, what.input_kind
 
 
 def _load(report: Report) -> str:

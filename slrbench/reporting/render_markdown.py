@@ -4,20 +4,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from slrbench.records import Decision, Measurement, Report, SummaryRow
-from slrbench.reporting.display import (
-    MISSING,
-    backend_name,
-    megabytes,
-    milliseconds,
-    number,
-    percent,
-    row_name,
-    with_input,
-)
+from slrbench.reporting.display import backend_on, megabytes, milliseconds, number, percent, row_name, with_input
 from slrbench.reporting.doubts import doubts
+from slrbench.reporting.gpu_tables import gpu_lines, gpu_table
 from slrbench.reporting.markdown import Cells, bullets, free_table, paragraphs, table, text
+from slrbench.reporting.parity_tables import parity_section
 from slrbench.reporting.tables import (
-    backend_on,
+    folded_skips,
     latency_table,
     lines_of,
     results_table,
@@ -37,8 +30,9 @@ def render_markdown(report: Report) -> str:
         _section("Results", results_table(report, lines)),
         _section("Latency in detail", latency_table(lines)),
         _section("Throughput, memory and size", size_table(lines)),
+        _section("On the GPU", gpu_table(report, lines)),
         _section("Not measured", _skipped(report)),
-        _section("Parity", _parity(report)),
+        _section("Parity", parity_section(report)),
         *[_section(title, free_table(rows)) for title, rows in report.tables.items()],
         _section("Environment", _environment(report)),
         _section("Warnings and notes", _notes(report)),
@@ -113,50 +107,12 @@ def _skipped(report: Report) -> str:
         return ""
     return table(
         ["Model", "Backend", "Precision", "Device", "Because"],
-        [(s.model, s.backend, s.precision, s.device, s.reason) for s in report.skipped],
+        [
+            (", ".join(models), with_input(s.backend, "float32", s.variant), s.precision, s.device, s.reason)
+            for s, models in folded_skips(report.skipped)
+        ],
         left=5,
     )
-
-
-def _parity(report: Report) -> str:
-    names = {row.artifact_sha256: (row.model, backend_name(row)) for row in report.summary}
-    rows = []
-    for sha256, verdict in report.verdicts.items():
-        # A file that failed is not in the summary, as a rule: then the verdict says of which model and format it is.
-        format = verdict.get("format", verdict.get("backend", MISSING))
-        unmeasured = (verdict.get("model", sha256[:12]), with_input(format, verdict.get("input_kind", "float32")))
-        model, backend = names.get(sha256, unmeasured)
-        cases = verdict.get("cases", ())
-        worst = max((case["max_abs_error"] for case in cases if case.get("max_abs_error") is not None), default=None)
-        rows.append(
-            (
-                model,
-                backend,
-                "passed" if verdict.get("passed") else "FAILED",
-                "; ".join(verdict.get("reasons", ())),
-                len(cases),
-                _scientific(worst),
-                _scientific(verdict.get("tolerance_atol")),
-                _scientific(verdict.get("needed_atol")),
-            )
-        )
-    if not rows:
-        return ""
-    tolerances = sorted({verdict.get("tolerance_rtol", 1e-4) for verdict in report.verdicts.values()})
-    relative = " or ".join(f"{tolerance:.0e}".replace("e-0", "e-") for tolerance in tolerances)
-    headers = ["Model", "Backend", "Verdict", "Because", "Cases", "Max abs error", "Tolerance", "Needed"]
-    if all(verdict.get("passed") for verdict in report.verdicts.values()):  # then there is nothing to give a reason for
-        cells = table([*headers[:3], *headers[4:]], [(*row[:3], *row[4:]) for row in rows], left=3)
-    else:
-        cells = table(headers, rows, left=4)
-    return paragraphs(
-        cells,
-        f"Needed: the absolute tolerance that would have been needed beside the relative one of {relative}.",
-    )
-
-
-def _scientific(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.1e}"
 
 
 def _environment(report: Report) -> str:
@@ -167,6 +123,7 @@ def _environment(report: Report) -> str:
         f"CPU: {e.cpu}, {e.cpu_logical_cores} logical cores{physical}",
         f"Memory: {e.memory_bytes / 1e9:.1f} GB",
         f"GPU: {', '.join(e.gpus) if e.gpus else 'none visible'}",
+        *gpu_lines(report),
         f"System: {e.platform}, Python {e.python}",
         f"Versions: {', '.join(f'{name} {version}' for name, version in e.versions.items())}",
         f"Captured: {e.created_at}{', ' if load else ''}{load}",
@@ -203,7 +160,7 @@ def _warnings(measurement: Measurement) -> list[str]:
 
 def _candidate_name(measurement: Measurement) -> str:
     c = measurement.candidate
-    return f"{c.model} on {c.backend}, {c.batch} x {c.frames}"
+    return f"{c.model} on {backend_on(c)}, {c.batch} x {c.frames}"
 
 
 # --- decision ---------------------------------------------------------------------------------------------------------
@@ -268,15 +225,15 @@ def _rejected(report: Report, decision: Decision) -> str:
 
 
 def _folded(report: Report, decision: Decision) -> list[Cells]:
-    """One line per file and reason; one for all files that are out for the same reason at other batches."""
+    """One line per file and reason; one for all files that are out for the same reason at other batches or devices."""
     of_file: dict[tuple[str, str, str], list[SummaryRow]] = {}
     for rejection in decision.rejected:
         row = report.summary[rejection.row]
         of_file.setdefault((row.model, backend_on(row), rejection.reason), []).append(row)
-    decided_at = None if decision.recommended is None else report.summary[decision.recommended].batch
+    decided = None if decision.recommended is None else report.summary[decision.recommended]
     lines: dict[tuple[str, ...], list[SummaryRow]] = {}
     for (model, backend, reason), rows in of_file.items():
-        elsewhere = decided_at is not None and all(row.batch != decided_at for row in rows)
+        elsewhere = decided is not None and all((r.batch, r.device) != (decided.batch, decided.device) for r in rows)
         key = (reason, *map(shape, rows)) if elsewhere else (reason, model, backend)
         lines.setdefault(key, []).extend(rows)
     return [

@@ -11,6 +11,8 @@ How each figure is made:
 - ``throughput_clips_per_s``: calls x batch / wall time of the throughput pass, calls back to back, each from host to
   host. Measured, never batch / latency. ``frames_per_s`` is that times the frames of a clip, ``real_time_factor`` that
   over 25 Hz. There is one pass per candidate, so both scopes' rows carry its figures.
+- ``device_p50_s``: like ``p50_s``, of the time between two events on the GPU's own stream. It leaves out what the host
+  spends on launching, so it is no faster ``p50_s`` and compares with nothing but other device times.
 
 No sample is dropped.
 """
@@ -77,8 +79,8 @@ def throughput_clips_per_s(measurement: Measurement) -> float | None:
 def summarise(measurements: Iterable[Measurement], accuracies: Iterable[Accuracy]) -> tuple[SummaryRow, ...]:
     """One row per measurement and scope that has samples, in the order of the measurements.
 
-    A row's WER is that of its very file, on its backend, with its kind of input and its frame size: on ``test`` where
-    that was evaluated, else on the first split.
+    A row's WER is that of its very file, on its backend and device, in its precision and variant, with its kind of
+    input and its frame size: on ``test`` where that was evaluated, else on the first split.
     """
     known: dict[_Evaluated, Accuracy] = {}
     for found in accuracies:
@@ -97,12 +99,20 @@ def summarise(measurements: Iterable[Measurement], accuracies: Iterable[Accuracy
     return tuple(rows)
 
 
-_Evaluated = tuple[str, str, str, int | None, int | None]
+_Evaluated = tuple[str, str, str, str, str, str, int | None, int | None]
 
 
 def _evaluated(what: Accuracy | Candidate) -> _Evaluated:
     """What must be the same for a WER to be a row's."""
-    return what.artifact_sha256, what.backend, what.input_kind, what.height, what.width
+    way = (what.artifact_sha256, what.backend, what.precision, what.variant, what.device, what.input_kind)
+    return *way, what.height, what.width
+
+
+def device_p50_s(measurement: Measurement) -> float | None:
+    """Median device time by events, over rounds as ``p50_s``; None where there are no events, as on a CPU."""
+    if not measurement.device_s:
+        return None
+    return median_over_rounds(measurement.device_s, measurement.round_of)
 
 
 def _row(measurement: Measurement, scope: Scope, samples: tuple[float, ...], accuracy: Accuracy | None) -> SummaryRow:
@@ -118,12 +128,14 @@ def _row(measurement: Measurement, scope: Scope, samples: tuple[float, ...], acc
         p95_s=percentile_if_known(samples, 0.95),
         p99_s=percentile_if_known(samples, 0.99),
         mean_s=fmean(samples),
+        device_p50_s=device_p50_s(measurement),
         samples=len(samples),
         throughput_clips_per_s=clips_per_s,
         frames_per_s=frames_per_s,
         real_time_factor=None if frames_per_s is None else frames_per_s / VIDEO_HZ,
         cold_start_s=measurement.cold_start_s,
         peak_rss_bytes=measurement.peak_rss_bytes,
+        device_memory_bytes=measurement.device_memory_bytes.get("peak"),
         wer=wer,
         wer_split=split,
     )

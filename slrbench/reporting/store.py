@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -68,7 +69,7 @@ def read_report(path: Path) -> Report:
             hint="read it with the version of slrbench that wrote it, or a newer one",
         )
     try:
-        return Report.model_validate(document)
+        return Report.model_validate(_upgraded(document, version))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -76,3 +77,11 @@ def read_report(path: Path) -> Report:
             f"{str(file)!r} is not a report: {where}: {first['msg']} ({error.error_count()} problems)",
             hint="write it again with python -m slrbench bench",
         ) from error
+
+
+def _upgraded(document: dict[str, Any], version: int) -> dict[str, Any]:
+    """A report of an older schema as one of today's.
+
+    Version 1 knew fp32 on the CPU only; those are the values that fields of version 2 have where a file lacks them.
+    """
+    return document if version == REPORT_SCHEMA_VERSION else {**document, "schema_version": REPORT_SCHEMA_VERSION}

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from slrbench.records import ErrorCounts, Report, SummaryRow, TrainingFigures
-from slrbench.reporting.display import MISSING, backend_name, megabytes, milliseconds, number, percent
+from slrbench.records import ErrorCounts, Report, Skipped, SummaryRow, TrainingFigures
+from slrbench.reporting.display import MISSING, backend_name, backend_on, megabytes, milliseconds, number, percent
 from slrbench.reporting.doubts import accuracies_shown, doubts
+from slrbench.reporting.gpu_tables import NOT_ON_A_GPU, ran_on_a_gpu
 from slrbench.reporting.markdown import Cells, bullets, paragraphs, table
 from slrbench.reporting.statistics import MIN_SAMPLES, VIDEO_HZ
 
@@ -25,7 +26,7 @@ def lines_of(summary: Sequence[SummaryRow]) -> list[Line]:
     groups: dict[tuple[Any, ...], list[SummaryRow]] = {}
     for row in summary:
         key = (row.artifact_sha256, row.model, row.backend, row.precision, row.device, row.threads, row.batch)
-        groups.setdefault((*key, row.frames, row.height, row.width, row.input_kind), []).append(row)
+        groups.setdefault((*key, row.frames, row.height, row.width, row.input_kind, row.variant), []).append(row)
     return [
         Line(
             any=rows[0],
@@ -97,31 +98,54 @@ def _error_rows(figures: TrainingFigures) -> list[Cells]:
 
 
 def results_table(report: Report, lines: Sequence[Line]) -> str:
-    """The main table: latency, throughput, size, WER and parity of each file at each shape."""
+    """The main table: latency, throughput, size, WER and parity of each file at each shape.
+
+    Precision, device and shape are columns where they differ; what all rows share is said below the table, which so
+    stays within a terminal.
+    """
     if not lines:
-        return "Nothing was measured."
+        return f"Nothing was measured. {NOT_ON_A_GPU}"
+    columns = {
+        "Prec.": [line.any.precision for line in lines],
+        "Device": [line.any.device for line in lines],
+        "B x T": [shape(line.any) for line in lines],
+    }
+    shared = [
+        f"B x T {values[0]}" if header == "B x T" else values[0]
+        for header, values in columns.items()
+        if len(set(values)) == 1
+    ]
+    differing = {header: values for header, values in columns.items() if len(set(values)) > 1}
     cells = table(
-        ["Model", "Backend", "Prec.", "Device", "Parity", "Batch", "Frames", "p50 (ms)", "Clips/s", "MB", "WER (%)"],
+        ["Model", "Backend", *differing, "Parity", "p50 (ms)", "Clips/s", "MB", "WER (%)"],
         [
             (
-                *who(line.any),
+                line.any.model,
+                backend_name(line.any),
+                *(values[index] for values in differing.values()),
                 line.any.parity,
-                line.any.batch,
-                line.any.frames,
                 milliseconds(line.end_to_end.p50_s if line.end_to_end else None),
                 number(line.any.throughput_clips_per_s),
                 megabytes(line.any.size_bytes),
                 percent(line.any.wer),
             )
-            for line in lines
+            for index, line in enumerate(lines)
         ],
-        left=5,
+        left=3 + len(differing),
     )
+    sentences = [
+        f"All rows: {', '.join(shared)}." if shared else "",
+        "B x T: clips of a call x frames of a clip.",
+        "p50: end to end for one call (a whole batch), host to host.",
+        _wer_basis(report),
+        f"{_shapes(lines)}; {_threads(lines)}.",
+        "" if ran_on_a_gpu(report) else NOT_ON_A_GPU,
+    ]
+    reasons = doubts(report)
     return paragraphs(
         cells,
-        f"p50: end to end for one call (a whole batch), host to host. {_wer_basis(report)} "
-        f"{_shapes(lines)}; {_threads(lines)}.",
-        *(["What speaks against deciding on these figures:", bullets(reasons)] if (reasons := doubts(report)) else []),
+        " ".join(sentence for sentence in sentences if sentence),
+        *(["What speaks against deciding on these figures:", bullets(reasons)] if reasons else []),
     )
 
 
@@ -192,17 +216,17 @@ def size_table(lines: Sequence[Line]) -> str:
     )
 
 
+def folded_skips(skipped: Sequence[Skipped]) -> list[tuple[Skipped, list[str]]]:
+    """Skipped rows that differ in their model only as one, with the models, in the order in which they occur."""
+    folded: dict[Skipped, list[str]] = {}
+    for row in skipped:
+        folded.setdefault(row.model_copy(update={"model": ""}), []).append(row.model)
+    return list(folded.items())
+
+
 def who(row: SummaryRow) -> tuple[str, str, str, str]:
     """Cells that name a row: model, backend, precision, device."""
     return row.model, backend_name(row), row.precision, row.device
-
-
-def backend_on(row: SummaryRow) -> str:
-    """The backend in one cell, with precision and device where they are not fp32 and cpu."""
-    parts = [backend_name(row)]
-    parts += [row.precision] if row.precision != "fp32" else []
-    parts += [row.device] if row.device != "cpu" else []
-    return " ".join(parts)
 
 
 def shape(row: SummaryRow) -> str:

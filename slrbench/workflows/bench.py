@@ -4,24 +4,20 @@ Networks run in worker processes only. This process resolves, renders clips and 
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from slrbench.errors import BadInputError, NegativeVerdictError, SlrbenchError
-from slrbench.measure.environment import capture_environment
 from slrbench.measure.rounds import Infer, MeasureResult, MeasureSettings, measure
-from slrbench.records import Accuracy, Candidate, Environment, Measurement, Report, TrainingFigures
-from slrbench.reporting.decision import decide
-from slrbench.reporting.statistics import summarise
+from slrbench.records import Candidate, Report
 from slrbench.reporting.store import write_report
 from slrbench.runners.availability import require_any
-from slrbench.training.card import CheckpointCard
 from slrbench.workflows.bench_axes import Axes, why_senseless
 from slrbench.workflows.bench_candidates import MODELS_FOLDER, BenchModel, Plan, find_models, plan_candidates
-from slrbench.workflows.bench_clips import Corpora, accuracy_of
+from slrbench.workflows.bench_clips import Corpora
+from slrbench.workflows.bench_draft import Draft
 from slrbench.workflows.bench_engines import make_missing_engines
 from slrbench.workflows.folders import check_writable
 from slrbench.workflows.untrained import build_untrained, parse_untrained
@@ -72,9 +68,19 @@ def bench(
     """
     _check_beforehand(options, folder)
     with tempfile.TemporaryDirectory(prefix="slrbench-untrained-") as scratch:
-        models = _with_engines(_models(options, models_folder, Path(scratch), progress), options.axes, progress)
-        plan = plan_candidates(models, options.axes, allow_unverified=options.allow_unverified)
-        draft = _Draft(title=title, command=command, options=options, models=models, plan=plan)
+        models = _models(options, models_folder, Path(scratch), progress)
+        made, engines = make_missing_engines(models, options.axes, progress)
+        models = [replace(m, manifest=made[m.model_id]) if m.model_id in made else m for m in models]
+        plan = plan_candidates(models, options.axes, allow_unverified=options.allow_unverified, engines=engines)
+        draft = Draft(
+            title=title,
+            command=command,
+            axes=options.axes,
+            settings=options.settings,
+            wer_clips=options.wer_clips,
+            models=models,
+            plan=plan,
+        )
         if not plan.candidates:
             error = _why_nothing(plan)
             if folder is not None and isinstance(error, NegativeVerdictError):
@@ -87,10 +93,12 @@ def bench(
             if folder is not None:
                 write_report(folder, draft.report(result, rounds_done=done))
 
-        def add_accuracy(candidate: Candidate, infer: Infer) -> None:
+        def at_end(candidate: Candidate, infer: Infer) -> None:
             if progress is not None:
                 progress("measuring the WER of each file", plan.candidates.index(candidate), len(plan.candidates))
-            draft.add_accuracy(candidate, infer, corpora)
+            draft.add_verdict(candidate, infer)
+            if options.wer_clips > 0:
+                draft.add_accuracy(candidate, infer, corpora)
 
         result = measure(
             plan.candidates,
@@ -98,7 +106,7 @@ def bench(
             inputs=corpora.timing_inputs,
             progress=progress,
             on_round=on_round,
-            at_end=add_accuracy if options.wer_clips > 0 else None,
+            at_end=at_end if options.wer_clips > 0 or plan.to_judge else None,
         )
         report = draft.report(result)
     if folder is not None:
@@ -124,11 +132,21 @@ def _why_nothing(plan: Plan) -> SlrbenchError:
 
 
 def require_passed_parity(report: Report) -> None:
-    """Return where nothing that was asked for was left out of the report because it failed parity.
+    """Return where nothing that was asked for failed parity: neither before, and was left out, nor in this benchmark.
 
     Raises:
-        NegativeVerdictError: something was.
+        NegativeVerdictError: something did.
     """
+    here = [
+        f"{v['model']} on {v['backend']} ({v['precision']}, {v['device']})"
+        for v in report.verdicts.values()
+        if v.get("judged_here") and not v["passed"]
+    ]
+    if here:
+        raise NegativeVerdictError(
+            f"parity failed in this benchmark: {', '.join(here)}",
+            hint="the report's parity table says why; these rows are in no decision",
+        )
     failed = [f"{s.model} on {s.backend}" for s in report.skipped if s.parity == "failed"]
     if failed:
         raise NegativeVerdictError(
@@ -149,135 +167,11 @@ def _models(options: BenchOptions, root: Path, scratch: Path, progress: Progress
                 scratch / str(index),
                 backends=axes.backends,
                 input_kinds=axes.input_kinds,
+                precisions=axes.precisions,
                 seed=options.settings.seed,
             )
         )
     return models
-
-
-def _with_engines(models: list[BenchModel], axes: Axes, progress: Progress | None) -> list[BenchModel]:
-    """The models, with engines made where TensorRT is asked for, can run here, and a model has none that fits."""
-    if "trt" not in axes.backends:
-        return models
-    trained = [(m.model_id, m.folder, m.manifest) for m in models if m.card is not None]
-    made = make_missing_engines(trained, axes.precisions, axes.input_kinds, progress)
-    return [replace(m, manifest=made[m.model_id]) if m.model_id in made else m for m in models]
-
-
-@dataclass(kw_only=True)
-class _Draft:
-    """The report while it grows."""
-
-    title: str
-    command: str
-    options: BenchOptions
-    models: Sequence[BenchModel]
-    plan: Plan
-    environment: Environment = field(default_factory=capture_environment)
-    accuracies: list[Accuracy] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def add_accuracy(self, candidate: Candidate, infer: Infer, corpora: Corpora) -> None:
-        """Measure the WER of the candidate's file, unless it is known; nothing where there are no clips of its size."""
-        key = _evaluated(candidate)
-        found = corpora.of(candidate.model)
-        if found is None or found[1].frame_size != (candidate.height, candidate.width):
-            return
-        if any(_evaluated(a) == key for a in self.accuracies):
-            return
-        try:
-            self.accuracies.append(accuracy_of(candidate, *found, infer, limit=self.options.wer_clips))
-        except SlrbenchError as error:  # what was timed stays
-            self.notes.append(f"{_name(candidate)}: no WER: {error.message}")
-
-    def report(self, result: MeasureResult | None, *, rounds_done: int | None = None) -> Report:
-        """What is known by now; ``rounds_done`` where rounds are still missing, and then nothing is decided."""
-        measurements = tuple(map(self._shared, result.measurements)) if result is not None else ()
-        rows = summarise(measurements, self.accuracies)
-        notes = list(self.notes)
-        if rounds_done is not None:
-            notes.insert(0, f"incomplete: {rounds_done} of {self.options.settings.rounds} rounds, no WER yet")
-        skipped = (*(row for row, _ in self.plan.refused), *(result.skipped if result is not None else ()))
-        names = [_name(candidate) for candidate in self.plan.candidates]
-        return Report(
-            title=self.title,
-            command=self.command,
-            created_at=self.environment.created_at,
-            environment=self.environment,
-            training=tuple(training_figures(m.card) for m in self.models if m.card is not None),
-            measurements=measurements,
-            accuracies=tuple(self.accuracies),
-            verdicts=_verdicts(self.models, self.options.axes),
-            skipped=tuple(row.model_copy(update={"reason": self._from_here(row.reason)}) for row in skipped),
-            measuring={
-                "settings": asdict(self.options.settings),
-                "candidates": names,
-                "order": [list(order) for order in result.order] if result is not None else [],
-            },
-            summary=rows,
-            decision=decide(rows) if rounds_done is None else None,
-            notes=tuple(map(self._from_here, notes)),
-        )
-
-    def _shared(self, measurement: Measurement) -> Measurement:
-        """The measurement as a report shows it; workers open the path as it is."""
-        candidate = measurement.candidate
-        path = self._from_here(candidate.path)
-        return measurement.model_copy(update={"candidate": candidate.model_copy(update={"path": path})})
-
-    def _from_here(self, text: str) -> str:
-        """``text`` with folders outside the current one cut down to their names: reports are published."""
-        for model in self.models:
-            if model.folder.is_absolute():
-                text = text.replace(str(model.folder), model.folder.name if model.card is not None else model.model_id)
-        return text
-
-
-def _evaluated(what: Accuracy | Candidate) -> tuple[str, ...]:
-    """What a WER belongs to: the very file, and everything that changes what is computed from it."""
-    return what.artifact_sha256, what.backend, what.precision, what.variant, what.device, what.input_kind
-
-
-def _name(c: Candidate) -> str:
-    variant = f" {c.variant}" if c.variant else ""
-    return (
-        f"{c.model} {c.backend}{variant} {c.precision} {c.input_kind} {c.device} threads={c.threads} batch={c.batch} "
-        f"frames={c.frames} size={c.height}x{c.width}"
-    )
-
-
-def _verdicts(models: Sequence[BenchModel], axes: Axes) -> dict[str, dict[str, Any]]:
-    return {
-        entry.artifact.sha256: {
-            "model": model.model_id,
-            "format": entry.artifact.format,
-            "precision": entry.artifact.precision,
-            "target": entry.artifact.target,
-            "input_kind": entry.artifact.input_kind,
-            **entry.parity.model_dump(mode="json"),
-        }
-        for model in models
-        for entry in model.manifest.entries
-        if entry.parity is not None and entry.parity_word != "not run" and entry.artifact.format in axes.backends
-    }
-
-
-def training_figures(card: CheckpointCard) -> TrainingFigures:
-    """What a checkpoint's card says of its training, as the report repeats it."""
-    seconds = card.trained_with.get("seconds")
-    overfit_wer = (card.overfit or {}).get("wer")
-    return TrainingFigures(
-        model=card.model_id,
-        role=card.spec.architecture,
-        parameters=card.parameters,
-        train_seconds=float(seconds) if isinstance(seconds, int | float) else None,
-        overfit_wer=float(overfit_wer) if isinstance(overfit_wer, int | float) else None,
-        dev=card.wer.get("dev"),
-        test=card.wer.get("test"),
-        test_signers=card.wer.get("test-signers"),
-        controls=card.controls,
-        checks_passed=card.checks_passed,
-    )
 
 
 def report_folder(root: Path, name: str) -> Path:

@@ -1,7 +1,9 @@
 """From what a person asks to measure to candidates, and to a reason for everything that cannot be one.
 
 Only files whose parity verdict passed, for the very bytes that lie there, become candidates; ``allow_unverified`` lets
-the others in, and their rows say so. A file whose hash is not its manifest's is refused always.
+the others in, and their rows say so. A file that passed on the CPU and is to run in another way (on a GPU, in half
+precision, compiled) is let in as not run: the benchmark itself judges it. A file whose hash is not its manifest's is
+refused always.
 """
 
 import difflib
@@ -13,20 +15,18 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from exporters.artifact import Artifact, ExporterError, Manifest, ManifestEntry, read_manifest
-from exporters.tensorrt_library import compute_capability_here
+from exporters.artifact import ExporterError, Manifest, read_manifest
 from slrbench.errors import BadInputError, NegativeVerdictError, SlrbenchError
 from slrbench.models.spec import ModelSpec
 from slrbench.records import Candidate, ParityWord, Skipped
 from slrbench.runners.availability import require
-from slrbench.runners.inputs import artifact_sha256
-from slrbench.training.card import CARD_NAME, WEIGHTS_NAME, CheckpointCard, locate, read_card
-from slrbench.workflows.archive import folder_of_pack, is_pack, is_unpacked
+from slrbench.training.card import CARD_NAME, CheckpointCard, locate, read_card
+from slrbench.workflows.archive import folder_of_pack, is_pack
 from slrbench.workflows.bench_axes import Axes, Way, why_senseless
-from slrbench.workflows.bench_engines import choose_engine, outside_profile
+from slrbench.workflows.bench_engines import Engines, outside_profile
+from slrbench.workflows.bench_files import find_file, require_verified
 
 MODELS_FOLDER = Path("trained_models")
-_VIDEO_AXES = {"float32": (0, 2, 3, 4), "uint8": (0, 1, 2, 3)}  # of B, T, H, W
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,18 +50,8 @@ class Plan:
 
     candidates: list[Candidate] = field(default_factory=list)
     refused: list[tuple[Skipped, SlrbenchError]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _File:
-    path: Path
-    format: str
-    sha256: str
-    size_bytes: int
-    parity: ParityWord
-    why: str = ""  # where parity is not "passed"
-    engine: ManifestEntry | None = None
-    fixed: tuple[tuple[str, int, int], ...] = ()  # axis, position among (batch, frames, height, width), the only value
+    to_judge: dict[Candidate, Path] = field(default_factory=dict)
+    """Candidates whose parity this benchmark checks, to the folder of their parity cases."""
 
 
 def find_models(names: Sequence[str], *, root: Path = MODELS_FOLDER) -> list[BenchModel]:
@@ -135,8 +125,17 @@ def _load(folder: Path) -> BenchModel:
     )
 
 
-def plan_candidates(models: Sequence[BenchModel], axes: Axes, *, allow_unverified: bool = False) -> Plan:
-    """Every combination of models and axes, as a candidate or as a refused row with its reason."""
+def plan_candidates(
+    models: Sequence[BenchModel], axes: Axes, *, allow_unverified: bool = False, engines: Engines | None = None
+) -> Plan:
+    """Every combination of models and axes, as a candidate or as a refused row with its reason.
+
+    Args:
+        models: what to measure.
+        axes: how.
+        allow_unverified: whether files without a passed verdict are measured, too.
+        engines: why engines could not be made.
+    """
     plan = Plan()
     for model, way in product(models, axes.ways()):
         try:
@@ -147,11 +146,20 @@ def plan_candidates(models: Sequence[BenchModel], axes: Axes, *, allow_unverifie
             plan.refused.append((_row(model, way, error.message), error))
             continue
         for input_kind in axes.input_kinds:
-            _plan_file(plan, model, way, input_kind, axes, allow_unverified=allow_unverified)
+            _plan_file(plan, model, way, input_kind, axes, engines or {}, allow_unverified=allow_unverified)
     return plan
 
 
-def _plan_file(plan: Plan, model: BenchModel, way: Way, input_kind: str, axes: Axes, *, allow_unverified: bool) -> None:
+def _plan_file(
+    plan: Plan,
+    model: BenchModel,
+    way: Way,
+    input_kind: str,
+    axes: Axes,
+    engines: Engines,
+    *,
+    allow_unverified: bool,
+) -> None:
     def refuse(error: SlrbenchError, parity: ParityWord | None = None) -> None:
         kind = "" if input_kind == "float32" or f" {input_kind} " in error.message else f"{input_kind} input: "
         row = _row(model, way, kind + error.message).model_copy(update={"parity": parity})
@@ -159,12 +167,12 @@ def _plan_file(plan: Plan, model: BenchModel, way: Way, input_kind: str, axes: A
             plan.refused.append((row, error))
 
     try:
-        file = _find_file(model, way, input_kind)
+        file = find_file(model, way, input_kind, engines)
     except SlrbenchError as error:
         refuse(error)
         return
     try:
-        _check_parity(model, file, allow_unverified=allow_unverified)
+        require_verified(model, file, allow_unverified=allow_unverified)
     except NegativeVerdictError as error:
         refuse(error, file.parity)
         return
@@ -189,105 +197,8 @@ def _plan_file(plan: Plan, model: BenchModel, way: Way, input_kind: str, axes: A
             "untrained": model.card is None,
         }  # fmt: skip
         plan.candidates.append(Candidate(**values))
-
-
-def _find_file(model: BenchModel, way: Way, input_kind: str) -> _File:
-    """The file that the backend opens, with its verdict, known to be the one that was checked."""
-    if way.backend == "torch":
-        path = model.folder / WEIGHTS_NAME
-        if is_unpacked(model.folder) and not path.exists():
-            raise BadInputError(f"the pack of {model.model_id} holds no checkpoint", hint="--backend onnx,openvino")
-        _check_hash(path, model.weights_sha256, "the card")
-        parity, why = _checkpoint_parity(model)
-        size = path.stat().st_size
-        return _File(
-            path=path, format="checkpoint", sha256=model.weights_sha256, size_bytes=size, parity=parity, why=why
-        )
-    entry, again = _find_entry(model, way, input_kind)
-    artifact = entry.artifact
-    path = model.folder / artifact.path
-    if artifact.built_from_sha256 != model.weights_sha256:
-        raise BadInputError(f"{path} was exported from other weights than the checkpoint's", hint=again)
-    _check_hash(path, artifact.sha256, "the manifest", hint=again)
-    why = "parity was not run for this file" + (f": {entry.not_run_because}" if entry.not_run_because else "")
-    if entry.parity is not None and entry.parity_word == "failed":
-        why = "parity failed: " + (entry.parity.reasons[0] if entry.parity.reasons else "see the manifest")
-    return _File(
-        path=path,
-        format=artifact.format,
-        sha256=artifact.sha256,
-        size_bytes=artifact.size_bytes,
-        parity=entry.parity_word,
-        why=why,
-        engine=entry if artifact.format == "trt" else None,
-        fixed=_fixed_axes(artifact),
-    )
-
-
-def _find_entry(model: BenchModel, way: Way, input_kind: str) -> tuple[ManifestEntry, str]:
-    """The manifest's entry of the file that is opened, and the command that makes it."""
-    precision = way.file_precision
-    again = f"python -m slrbench export {model.folder} --formats {way.backend}"
-    again += "" if precision == "fp32" else f" --precision {precision}"
-    again += "" if input_kind == "float32" else f" --input {input_kind}"
-    if way.backend == "trt":
-        here = compute_capability_here()
-        entry = choose_engine(
-            model.manifest, precision, input_kind, model=model.model_id, folder=model.folder, compute_capability=here
-        )
-        return entry, again
-    found = model.manifest.find(way.backend, precision, input_kind)
-    if found is not None:
-        return found, again
-    kind = "" if precision == "fp32" else f"{precision} "
-    other = "float32" if input_kind == "uint8" else "uint8"
-    if model.manifest.find(way.backend, precision, other) is None:
-        raise BadInputError(f"{model.model_id} has no {kind}{way.backend} file", hint=again)
-    raise BadInputError(
-        f"{model.model_id} has no {input_kind} {kind}{way.backend} file (there is a {other} one)", hint=again
-    )
-
-
-def _check_parity(model: BenchModel, file: _File, *, allow_unverified: bool) -> None:
-    """Let verified files pass, and random weights: they are measured for speed and never enter a decision."""
-    if file.parity == "passed" or allow_unverified or model.card is None:
-        return
-    command = f"verify {model.folder}" if file.format == "checkpoint" else f"export {model.folder}"
-    if file.engine is not None and file.parity == "not run":
-        command = f"verify {file.path}"
-    raise NegativeVerdictError(
-        f"{file.path.name} is not verified: {file.why}",
-        hint=f"python -m slrbench {command}, or --allow-unverified to measure it all the same",
-    )
-
-
-def _check_hash(path: Path, expected: str, who: str, *, hint: str | None = None) -> None:
-    if not path.is_file():
-        raise BadInputError(f"there is no file {path}, though {who} names it", hint=hint)
-    found = artifact_sha256(path)
-    if found != expected:
-        raise BadInputError(
-            f"{path} is not the file that was checked: its SHA-256 is {found}, {who} says {expected}",
-            hint=hint or "copy it again from where it was trained, or train again",
-        )
-
-
-def _checkpoint_parity(model: BenchModel) -> tuple[ParityWord, str]:
-    """The checkpoint is the reference of parity: what can fail is its own verification."""
-    if model.card is None:
-        return "not run", "random weights"
-    passed = model.card.checks_passed
-    if passed is None:
-        return "not run", "the checkpoint was never verified"
-    return ("passed", "") if passed else ("failed", "a check of the checkpoint's verification failed")
-
-
-def _fixed_axes(artifact: Artifact) -> tuple[tuple[str, int, int], ...]:
-    if not artifact.inputs:
-        return ()
-    shape = artifact.inputs[0].shape
-    axes = enumerate(zip(("batch", "frames", "height", "width"), _VIDEO_AXES[artifact.input_kind], strict=True))
-    return tuple((name, i, size) for i, (name, axis) in axes if isinstance(size := shape[axis], int))
+        if file.judge_here:
+            plan.to_judge[plan.candidates[-1]] = model.folder
 
 
 def _row(model: BenchModel, way: Way, reason: str) -> Skipped:

@@ -2,15 +2,25 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
-from exporters.artifact import Manifest, ManifestEntry, read_manifest
+from exporters.artifact import Artifact, ExporterError, InputKind, Manifest, ManifestEntry, Precision, read_manifest
+from exporters.engine_options import RTX_COMPUTE_CAPABILITIES, EngineOptions
 from exporters.tensorrt_library import compute_capability_here
-from slrbench.errors import BadInputError, SlrbenchError, UnavailableError
+from slrbench.errors import BadInputError, RunFailedError, SlrbenchError, UnavailableError
 from slrbench.runners.availability import availability
+from slrbench.workflows.bench_axes import Axes
+
+if TYPE_CHECKING:
+    from slrbench.workflows.bench_candidates import BenchModel
 
 Progress = Callable[[str, int, int], None]
+Export = Callable[..., Any]
+Engines = dict[tuple[str, str, str], SlrbenchError]
+"""Model id, precision and input kind to why an engine could not be made."""
 
 TARGET = re.compile(r"(?P<library>rtx|trt)\.(?P<capabilities>sm\d+(?:-sm\d+)*)")
 
@@ -23,20 +33,38 @@ def fits(target: str, compute_capability: str | None) -> bool:
     return f"sm{compute_capability.replace('.', '')}" in match["capabilities"].split("-")
 
 
+def runs_on(engine: Artifact, compute_capability: str | None) -> bool:
+    """Whether an engine runs on such a GPU: :func:`fits`, or TensorRT built it for Ampere and everything after it."""
+    if engine.target.startswith("trt.") and engine.built_with.get("hardware_compatibility") == "ampere_plus":
+        return compute_capability is not None and int(compute_capability.partition(".")[0]) >= 8
+    return fits(engine.target, compute_capability)
+
+
 def choose_engine(
-    manifest: Manifest, precision: str, input_kind: str, *, model: str, folder: Path, compute_capability: str | None
+    manifest: Manifest,
+    precision: str,
+    input_kind: str,
+    *,
+    model: str,
+    folder: Path,
+    compute_capability: str | None,
+    failures: Engines | None = None,
 ) -> ManifestEntry:
     """The newest engine that fits the GPU; of these, one whose parity passed comes first.
 
     Raises:
         BadInputError: there is none; the message names the targets that exist.
+        SlrbenchError: there is none, and one could not be made: what stood in the way, of ``failures``.
     """
     found = manifest.find_all("trt", precision, input_kind)
     again = f"python -m slrbench export {folder} --formats trt --precision {precision}"
     again += "" if input_kind == "float32" else f" --input {input_kind}"
+    fitting = [entry for entry in found if runs_on(entry.artifact, compute_capability)]
+    failure = (failures or {}).get((model, precision, input_kind))
+    if not fitting and failure is not None:
+        raise failure
     if not found:
         raise BadInputError(f"{model} has no {precision} engine with {input_kind} input", hint=again)
-    fitting = [entry for entry in found if fits(entry.artifact.target, compute_capability)]
     if not fitting:
         targets = ", ".join(entry.artifact.target for entry in found)
         here = "no GPU is visible" if compute_capability is None else f"the GPU has {compute_capability}"
@@ -56,42 +84,119 @@ def outside_profile(entry: ManifestEntry, batch: int, frames: int) -> str | None
 
 
 def make_missing_engines(
-    models: Iterable[tuple[str, Path, Manifest]],
-    precisions: Sequence[str],
-    input_kinds: Sequence[str],
-    progress: Progress | None,
-) -> dict[str, Manifest]:
-    """Export the engines that TensorRT can run here and that models lack; what cannot be made is left to planning.
+    models: Iterable["BenchModel"], axes: Axes, progress: Progress | None = None, *, export: Export | None = None
+) -> tuple[dict[str, Manifest], Engines]:
+    """Make the engines that TensorRT can run here and that models lack; nothing where it cannot, or is not asked for.
+
+    Only checkpoints that passed their own checks are exported: an engine of another would not be measured anyway.
+    Networks with random weights get theirs, too.
+
+    Args:
+        models: what is to be measured.
+        axes: how.
+        progress: told of what is made.
+        export: in place of :func:`slrbench.workflows.export.export_model`.
 
     Returns:
-        Model id to its manifest, of the models that got an engine.
+        Model id to its new manifest, of models for which something was made; and why an engine could not be made, which
+        is for planning to say.
     """
-    if not availability("trt", "cuda").available or find_spec("torch") is None:
-        return {}
+    made: dict[str, Manifest] = {}
+    failures: Engines = {}
+    if "trt" not in axes.backends or not availability("trt", "cuda").available:
+        return made, failures
     here = compute_capability_here()
-    made = {}
-    for model, folder, manifest in models:
-        missing = [
-            precision
-            for precision in precisions
-            if not any(
-                fits(entry.artifact.target, here)
-                for kind in input_kinds
-                for entry in manifest.find_all("trt", precision, kind)
-            )
-        ]
-        if missing and (folder / "checkpoint.json").exists():
-            _export(folder, missing, input_kinds, progress)
-            made[model] = read_manifest(folder) or manifest
-    return made
+    for model in models:
+        for kind in axes.input_kinds:
+            missing = [p for p in axes.precisions if not _has_engine(model.manifest, p, kind, here)]
+            if not missing or (model.card is not None and not model.card.checks_passed):
+                continue
+            options = engine_options(axes, here)
+            if model.card is None:
+                manifest, failed = _untrained(model, made.get(model.model_id), missing, kind, options, progress)
+            else:
+                manifest, failed = _exported(model, missing, kind, options, progress, export)
+            made[model.model_id] = manifest
+            failures |= failed
+    return made, failures
 
 
-def _export(folder: Path, precisions: Sequence[str], input_kinds: Sequence[str], progress: Progress | None) -> None:
+def engine_options(axes: Axes, compute_capability: str | None) -> EngineOptions:
+    """For the GPU at hand; the usual profile, stretched to the shapes that are to be measured."""
+    usual = EngineOptions()
+    return replace(
+        usual,
+        batch=replace(usual.batch, max=max(usual.batch.max, *axes.batches)),
+        frames=replace(usual.frames, max=max(usual.frames.max, *axes.frames)),
+        # TensorRT builds for what it finds; TensorRT-RTX must be told, and knows fewer.
+        compute_capabilities=(compute_capability,) if compute_capability in RTX_COMPUTE_CAPABILITIES else (),
+    )
+
+
+def _has_engine(manifest: Manifest, precision: str, kind: str, compute_capability: str | None) -> bool:
+    return any(runs_on(entry.artifact, compute_capability) for entry in manifest.find_all("trt", precision, kind))
+
+
+def _exported(
+    model: "BenchModel",
+    precisions: Sequence[str],
+    kind: str,
+    options: EngineOptions,
+    progress: Progress | None,
+    export: Export | None,
+) -> tuple[Manifest, Engines]:
+    try:
+        result = (export or _exporter())(
+            model.folder,
+            formats=("trt",),
+            input_kinds=(kind,),
+            precisions=precisions,
+            engine=options,
+            progress=progress,
+        )
+        reasons: dict[str, SlrbenchError] = {
+            failure.precision: _not_made(model, failure.reason, None) for failure in result.failed
+        }
+    except (SlrbenchError, ExporterError) as error:
+        reasons = dict.fromkeys(precisions, _not_made(model, error.message, error.hint, of=error))
+    manifest = read_manifest(model.folder) or model.manifest
+    return manifest, {(model.model_id, precision, kind): error for precision, error in reasons.items()}
+
+
+def _untrained(
+    model: "BenchModel",
+    before: Manifest | None,
+    precisions: Sequence[str],
+    kind: str,
+    options: EngineOptions,
+    progress: Progress | None,
+) -> tuple[Manifest, Engines]:
+    manifest, failures = before or model.manifest, {}
+    for done, precision in enumerate(precisions):
+        if progress is not None:
+            progress(f"building {precision} engines of untrained networks", done, len(precisions))
+        try:
+            from slrbench.workflows.untrained_typed import untrained_engine
+
+            entry = untrained_engine(model, cast(Precision, precision), cast(InputKind, kind), options)
+        except (SlrbenchError, ExporterError) as error:
+            failures[model.model_id, precision, kind] = _not_made(model, error.message, error.hint, of=error)
+            continue
+        manifest = manifest.with_entry(entry)
+    return manifest, failures
+
+
+def _not_made(model: "BenchModel", reason: str, hint: str | None, *, of: Exception | None = None) -> SlrbenchError:
+    kind = type(of) if isinstance(of, SlrbenchError) else RunFailedError
+    return kind(f"{model.model_id} has no engine for this GPU, and making one failed: {reason}", hint=hint)
+
+
+def _exporter() -> Export:
+    """Raises ``UnavailableError`` where torch, which graphs are exported from, is not installed."""
+    if find_spec("torch") is None:
+        raise UnavailableError(
+            "torch is not installed here", hint="export on a machine with torch: python -m slrbench pack takes it here"
+        )
     from slrbench.workflows.export import export_model
 
-    try:
-        export_model(folder, formats=("trt",), precisions=precisions, input_kinds=input_kinds, progress=progress)
-    except UnavailableError:
-        raise
-    except SlrbenchError as error:
-        raise BadInputError(f"no engine could be made of {folder}: {error.message}", hint=error.hint) from error
+    return export_model

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import ValidationError
 
-from exporters.artifact import Artifact, Format, InputKind, Manifest, ManifestEntry, describe_files
+from exporters.artifact import Artifact, Format, InputKind, Manifest, ManifestEntry, Precision, describe_files
 from slrbench.errors import BadInputError
 from slrbench.models.spec import ModelSpec
+from slrbench.runners.availability import availability
 from slrbench.training.card import CARD_NAME, WEIGHTS_NAME
 from slrbench.workflows.bench_candidates import BenchModel
 
@@ -62,9 +63,17 @@ def parse_untrained(text: str) -> tuple[ModelSpec, int]:
 
 
 def build_untrained(
-    text: str, folder: Path, *, backends: Sequence[str], input_kinds: Sequence[str], seed: int = 0
+    text: str,
+    folder: Path,
+    *,
+    backends: Sequence[str],
+    input_kinds: Sequence[str],
+    precisions: Sequence[str] = ("fp32",),
+    seed: int = 0,
 ) -> BenchModel:
     """Build the network with seeded random weights and write what the backends open into ``folder``.
+
+    Engines are built later, where there is a GPU: :mod:`slrbench.workflows.untrained_typed`.
 
     Raises:
         BadInputError: ``text`` is not a network.
@@ -76,6 +85,7 @@ def build_untrained(
 
     from slrbench.models.cost import count_parameters
     from slrbench.models.registry import build_model
+    from slrbench.workflows.untrained_typed import typed_onnx
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -88,8 +98,11 @@ def build_untrained(
     card = {"spec": spec.model_dump(mode="json"), "weights_sha256": weights_sha256}
     (folder / CARD_NAME).write_text(json.dumps(card), encoding="utf-8")
     manifest = Manifest(model_id=text)
-    for kind in input_kinds:
-        for artifact in _export(model, folder, backends, cast(InputKind, kind), size, weights_sha256):
+    for kind in cast(Sequence[InputKind], input_kinds):
+        for artifact in _export(model, folder, backends, kind, size, weights_sha256):
+            manifest = manifest.with_entry(ManifestEntry(artifact=artifact))
+        for precision in _typed_onnx_precisions(backends, precisions):
+            artifact = typed_onnx(model, folder, precision, kind, size, weights_sha256)
             manifest = manifest.with_entry(ManifestEntry(artifact=artifact))
     return BenchModel(
         model_id=f"untrained {text}",
@@ -100,6 +113,14 @@ def build_untrained(
         weights_sha256=weights_sha256,
         manifest=manifest,
     )
+
+
+def _typed_onnx_precisions(backends: Sequence[str], precisions: Sequence[str]) -> list[Precision]:
+    """Of ONNX files that will be opened: fp16 runs on a GPU only, int8 on the CPU only."""
+    if "onnx" not in backends:
+        return []
+    fp16: list[Precision] = ["fp16"] if "fp16" in precisions and availability("onnx", "cuda").available else []
+    return [*fp16, *(cast(list[Precision], ["int8"]) if "int8" in precisions else [])]
 
 
 def _export(

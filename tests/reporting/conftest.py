@@ -23,6 +23,12 @@ def golden_report() -> Report:
 
 
 @pytest.fixture(scope="session")
+def gpu_report() -> Report:
+    """Invented figures of torch, onnx and trt on a GPU, in several precisions and variants, and one row of the CPU."""
+    return read_report(GOLDEN / "gpu")
+
+
+@pytest.fixture(scope="session")
 def make_row(golden_report: Report) -> Callable[..., SummaryRow]:
     """A feasible end-to-end row of batch 1 in which any field may be another."""
     base = next(r for r in golden_report.summary if r.scope == "end_to_end" and r.parity == "passed" and r.batch == 1)

@@ -155,3 +155,43 @@ def test_compute_rows_do_not_enter(make_row: Make) -> None:
 
 def test_no_rows_give_no_recommendation() -> None:
     assert decide([]).recommended is None
+
+
+def test_devices_are_never_compared(make_row: Make) -> None:
+    rows = [
+        make_row(device="cpu", p50_s=0.02),
+        make_row(device="cuda", p50_s=0.001),
+        make_row(device="cpu", p50_s=0.03, size_bytes=9),
+    ]
+    decision = decide(rows)
+    assert (decision.recommended, decision.pareto) == (0, (0, 2))
+    assert _reason(rows, 1) == "measured at device cuda; decided at device cpu"
+    assert "On cuda, which is not compared with cpu, the same rule gives" in decision.reason
+    assert "1.00 ms" in decision.reason
+
+
+def test_the_decision_is_about_the_device_with_the_most_rows(make_row: Make) -> None:
+    rows = [make_row(device="cpu"), make_row(device="cuda:1", p50_s=0.5), make_row(device="cuda:1", p50_s=0.4)]
+    assert decide(rows).recommended == 2
+
+
+def test_a_device_without_a_feasible_row_is_not_spoken_of(make_row: Make) -> None:
+    assert "cuda" not in decide([make_row(), make_row(device="cuda", parity="not run")]).reason
+
+
+def test_precisions_and_variants_compete_on_a_device(make_row: Make) -> None:
+    rows = [
+        make_row(device="cuda", precision="fp32", p50_s=0.02),
+        make_row(device="cuda", precision="fp16", p50_s=0.01),
+        make_row(device="cuda", precision="fp16", variant="cuda-graph", p50_s=0.005),
+    ]
+    decision = decide(rows)
+    assert decision.recommended == 2
+    assert "slower: 20.0 against 5.00 ms" in _reason(rows, 0)
+    assert "(cuda-graph) (fp16, cuda)" in decision.reason
+
+
+def test_an_engine_without_a_verdict_is_never_recommended(make_row: Make) -> None:
+    engine = make_row(backend="trt", format="trt", device="cuda", precision="fp16", p50_s=1e-6, parity="not run")
+    assert decide([engine, make_row(device="cuda")]).recommended == 1
+    assert decide([engine]).recommended is None

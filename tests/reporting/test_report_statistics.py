@@ -152,6 +152,9 @@ def _accuracy(measurement: Measurement, split: str, errors: int, **fields: Any) 
         {"height": 24},
         {"width": 24},
         {"height": None, "width": None},
+        {"precision": "fp16"},
+        {"variant": "compile"},
+        {"device": "cuda"},
     ],
     ids=str,
 )
@@ -182,3 +185,14 @@ def test_a_trained_network_may_be_called_untrained(golden_report: Report) -> Non
     candidate = measurement.candidate.model_copy(update={"model": "untrained-x"})
     measurement = _changed(measurement, candidate=candidate)
     assert summarise([measurement], [_accuracy(measurement, "test", 3)])[0].wer == 0.03
+
+
+def test_device_time_is_a_median_over_rounds_of_its_own(golden_report: Report) -> None:
+    measurement = golden_report.measurements[0]
+    rounds = tuple(i // 30 for i in range(90))
+    times = tuple(0.001 * (1 + number) for number in rounds)
+    row = summarise([_changed(measurement, device_s=times, round_of=rounds, device_memory_bytes={"peak": 5})], [])[0]
+    assert (row.device_p50_s, row.device_memory_bytes) == (0.002, 5)
+    assert row.p50_s == summarise([measurement], [])[0].p50_s
+    without = summarise([measurement], [])[0]
+    assert (without.device_p50_s, without.device_memory_bytes) == (None, None)

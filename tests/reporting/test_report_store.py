@@ -21,6 +21,18 @@ def test_what_is_written_is_read_back(golden_report: Report, tmp_path: Path) -> 
     assert sorted(p.name for p in path.parent.iterdir()) == ["report.csv", "report.json", "report.md"]
 
 
+def test_a_report_of_version_1_is_read_as_one_of_today(golden_folder: Path, golden_report: Report) -> None:
+    document = json.loads((golden_folder / "report-v1.json").read_text(encoding="utf-8"))
+    assert document["schema_version"] == 1
+    assert "variant" not in document["measurements"][0]["candidate"]
+    old = read_report(golden_folder / "report-v1.json")
+    assert old.schema_version == REPORT_SCHEMA_VERSION
+    assert {m.candidate.variant for m in old.measurements} == {""}
+    assert {(a.precision, a.variant, a.device) for a in old.accuracies} == {("fp32", "", "cpu")}
+    decided = {"decision": golden_report.decision}  # version 2 names the device, on which every row was then
+    assert old.model_copy(update=decided) == golden_report
+
+
 @given(samples=st.lists(st.floats(min_value=0.0, max_value=1e6), max_size=20), title=st.text())
 def test_every_sample_and_title_survives(golden_report: Report, samples: list[float], title: str) -> None:
     measurement = golden_report.measurements[0].model_copy(update={"compute_s": tuple(samples)})

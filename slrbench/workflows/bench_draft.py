@@ -1,0 +1,187 @@
+"""The report of a benchmark while it grows: what was measured by now, judged and evaluated, and what was left out."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from slrbench.errors import SlrbenchError
+from slrbench.measure.environment import capture_environment
+from slrbench.measure.rounds import Infer, MeasureResult, MeasureSettings
+from slrbench.records import Accuracy, Candidate, Environment, Measurement, Report, TrainingFigures
+from slrbench.reporting.decision import decide
+from slrbench.reporting.statistics import summarise
+from slrbench.training.card import CheckpointCard
+from slrbench.workflows.bench_axes import Axes
+from slrbench.workflows.bench_candidates import BenchModel, Plan
+from slrbench.workflows.bench_clips import Corpora, accuracy_of
+from slrbench.workflows.bench_parity import judge, stored_reference, verdict_key, way_key
+
+
+@dataclass(kw_only=True)
+class Draft:
+    """The report while it grows."""
+
+    title: str
+    command: str
+    axes: Axes
+    settings: MeasureSettings
+    wer_clips: int
+    models: Sequence[BenchModel]
+    plan: Plan
+    environment: Environment = field(default_factory=capture_environment)
+    accuracies: list[Accuracy] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    verdicts: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
+    """Those that this benchmark gave, by :func:`slrbench.workflows.bench_parity.way_key`."""
+
+    def add_verdict(self, candidate: Candidate, infer: Infer) -> None:
+        """Judge the candidate where that is to be done here, and was not yet of the same file in the same way."""
+        folder = self.plan.to_judge.get(candidate)
+        if folder is None or way_key(candidate) in self.verdicts:
+            return
+        model = next(model for model in self.models if model.model_id == candidate.model)
+        try:
+            reference = stored_reference(folder, model.weights_sha256)
+        except SlrbenchError as error:
+            self.notes.append(f"{_name(candidate)}: parity was not run: {error.message}")
+            return
+        verdict = judge(candidate, infer, reference, machine=_gpu_of(candidate.device, self.environment))
+        key = candidate.model_dump(
+            include={"model", "backend", "format", "precision", "variant", "device", "input_kind"}
+        )
+        document = {**verdict.model_dump(mode="json"), **key, "judged_here": True}
+        self.verdicts[way_key(candidate)] = {"key": verdict_key(candidate), **document}
+
+    def add_accuracy(self, candidate: Candidate, infer: Infer, corpora: Corpora) -> None:
+        """Measure the WER of the candidate's file, unless it is known; nothing where there are no clips of its size."""
+        key = way_key(candidate)
+        found = corpora.of(candidate.model)
+        if found is None or found[1].frame_size != (candidate.height, candidate.width):
+            return
+        if any(way_key(a) == key for a in self.accuracies):
+            return
+        try:
+            self.accuracies.append(accuracy_of(candidate, *found, infer, limit=self.wer_clips))
+        except SlrbenchError as error:  # what was timed stays
+            self.notes.append(f"{_name(candidate)}: no WER: {error.message}")
+
+    def report(self, result: MeasureResult | None, *, rounds_done: int | None = None) -> Report:
+        """What is known by now; ``rounds_done`` where rounds are still missing, and then nothing is decided."""
+        measurements = tuple(map(self._shared, result.measurements)) if result is not None else ()
+        rows = summarise(measurements, self.accuracies)
+        notes = list(self.notes)
+        if rounds_done is not None:
+            notes.insert(0, f"incomplete: {rounds_done} of {self.settings.rounds} rounds, no WER yet")
+        skipped = (*(row for row, _ in self.plan.refused), *(result.skipped if result is not None else ()))
+        names = [_name(candidate) for candidate in self.plan.candidates]
+        return Report(
+            title=self.title,
+            command=self.command,
+            created_at=self.environment.created_at,
+            environment=self.environment,
+            training=tuple(training_figures(m.card) for m in self.models if m.card is not None),
+            measurements=measurements,
+            accuracies=tuple(self.accuracies),
+            verdicts={**_verdicts(self.models, self.axes), **self._own_verdicts()},
+            not_run=_not_run(self.models, self.axes),
+            skipped=tuple(row.model_copy(update={"reason": self._from_here(row.reason)}) for row in skipped),
+            measuring={
+                "settings": asdict(self.settings),
+                "candidates": names,
+                "order": [list(order) for order in result.order] if result is not None else [],
+            },
+            summary=rows,
+            decision=decide(rows) if rounds_done is None else None,
+            notes=tuple(map(self._from_here, notes)),
+        )
+
+    def _shared(self, measurement: Measurement) -> Measurement:
+        """The measurement as a report shows it; workers open the path as it is."""
+        candidate = measurement.candidate
+        update: dict[str, Any] = {"path": self._from_here(candidate.path)}
+        if (verdict := self.verdicts.get(way_key(candidate))) is not None:
+            update["parity"] = "passed" if verdict["passed"] else "failed"
+        return measurement.model_copy(update={"candidate": candidate.model_copy(update=update)})
+
+    def _own_verdicts(self) -> dict[str, dict[str, Any]]:
+        return {v["key"]: {name: v[name] for name in v if name != "key"} for v in self.verdicts.values()}
+
+    def _from_here(self, text: str) -> str:
+        """``text`` with folders outside the current one cut down to their names: reports are published."""
+        for model in self.models:
+            if model.folder.is_absolute():
+                text = text.replace(str(model.folder), model.folder.name if model.card is not None else model.model_id)
+        return text
+
+
+def _name(c: Candidate) -> str:
+    variant = f" {c.variant}" if c.variant else ""
+    return (
+        f"{c.model} {c.backend}{variant} {c.precision} {c.input_kind} {c.device} threads={c.threads} batch={c.batch} "
+        f"frames={c.frames} size={c.height}x{c.width}"
+    )
+
+
+def _gpu_of(device: str, environment: Environment) -> str:
+    """Name of the GPU that a device word means; empty for the CPU."""
+    if device == "cpu":
+        return ""
+    index = int(device.partition(":")[2] or 0)
+    return environment.gpus[index].partition(",")[0] if index < len(environment.gpus) else device
+
+
+def _verdicts(models: Sequence[BenchModel], axes: Axes) -> dict[str, dict[str, Any]]:
+    return {
+        entry.artifact.sha256: {
+            "model": model.model_id,
+            "format": entry.artifact.format,
+            "precision": entry.artifact.precision,
+            "target": entry.artifact.target,
+            "input_kind": entry.artifact.input_kind,
+            **entry.parity.model_dump(mode="json"),
+        }
+        for model in models
+        for entry in model.manifest.entries
+        if entry.parity is not None and entry.parity_word != "not run" and entry.artifact.format in axes.backends
+    }
+
+
+def _not_run(models: Sequence[BenchModel], axes: Axes) -> tuple[dict[str, Any], ...]:
+    """Engines of the precisions that were asked for that could not be judged where they were built."""
+    if "trt" not in axes.backends:
+        return ()
+    return tuple(
+        {
+            "model": model.model_id,
+            "precision": entry.artifact.precision,
+            "input_kind": entry.artifact.input_kind,
+            "target": entry.artifact.target,
+            "artifact_sha256": entry.artifact.sha256,
+            "because": entry.not_run_because,
+            "network_parity": None if entry.network_parity is None else entry.network_parity.model_dump(mode="json"),
+        }
+        for model in models
+        for entry in model.manifest.entries
+        if entry.artifact.format == "trt"
+        and entry.artifact.precision in axes.precisions
+        and entry.not_run_because
+        and entry.parity_word == "not run"
+    )
+
+
+def training_figures(card: CheckpointCard) -> TrainingFigures:
+    """What a checkpoint's card says of its training, as the report repeats it."""
+    seconds = card.trained_with.get("seconds")
+    overfit_wer = (card.overfit or {}).get("wer")
+    return TrainingFigures(
+        model=card.model_id,
+        role=card.spec.architecture,
+        parameters=card.parameters,
+        train_seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        overfit_wer=float(overfit_wer) if isinstance(overfit_wer, int | float) else None,
+        dev=card.wer.get("dev"),
+        test=card.wer.get("test"),
+        test_signers=card.wer.get("test-signers"),
+        controls=card.controls,
+        checks_passed=card.checks_passed,
+    )
