@@ -15,7 +15,6 @@ documentation is not copied.
 import ctypes
 import hashlib
 import importlib
-import importlib.metadata
 import re
 import subprocess
 import sys

@@ -152,6 +152,9 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     (folder / RIGHT).write_text(SAMPLE, encoding="utf-8")
     for name, file in FILES.items():
         (folder / file).write_text(broken(name), encoding="utf-8")
+    (root / "tests/gpu").mkdir(parents=True)
+    for name in ("tests/of_a_stand_in.py", "tests/gpu/of_the_real_one.py"):
+        (root / name).write_text("def allow(library):\n    library.trt.fails = True\n", encoding="utf-8")
     done = run(root)
     assert not done.stderr
     assert done.returncode == 1
@@ -160,6 +163,10 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def test_right_code_passes(output: list[str]) -> None:
     assert [line for line in output if RIGHT in line] == []
+
+
+def test_a_stand_in_of_a_test_is_not_taken_for_the_library(output: list[str]) -> None:
+    assert [line.partition(" [")[0] for line in output if "fails" in line] == ["tests/gpu/of_the_real_one.py:2:"]
 
 
 @pytest.mark.parametrize("name", FAULTS)
