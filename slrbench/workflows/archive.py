@@ -281,8 +281,9 @@ def _parse(content: bytes, path: Path) -> PackRecord:
 
 
 def _copy(file: zipfile.ZipFile, entry: PackedFile, target: Path | None, path: Path) -> None:
-    """One file out of the archive, or only through its hash where there is no target; zipfile reads no byte more than
-    the directory states, which was compared with the record.
+    """One file out of the archive, or only through its hash where there is no target.
+
+    zipfile reads no byte more than the archive's directory states, which was compared with the record.
     """
     digest, size = hashlib.sha256(), 0
     with file.open(entry.name) as source, (target or Path(os.devnull)).open("wb") as sink:
