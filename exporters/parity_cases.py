@@ -5,14 +5,16 @@ case, and ``about``, a JSON document. Arrays only: nothing in the file is execut
 """
 
 import json
+import math
 import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from exporters.artifact import ExporterError, atomic_path
@@ -26,6 +28,9 @@ UNREADABLE = (
     zlib.error, struct.error,
 )  # fmt: skip
 """What NumPy and zipfile raise at a damaged ``.npz`` file."""
+
+MOST_ARRAY_BYTES = 4 << 30
+"""Largest contents of an ``.npz`` file that is read: far above what is written, and no forged size fills the memory."""
 
 
 class StoredReference:
@@ -87,7 +92,7 @@ def read_parity_cases(path: Path) -> StoredReference:
     if not path.is_file():
         raise ExporterError(f"there are no parity cases at {path}", hint=again, bad_input=True)
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # NumPy leaks a damaged file
+        with path.open("rb") as file, load_arrays(file) as stored:  # NumPy leaks a damaged file
             about = json.loads(str(stored["about"]))
             if about["schema_version"] != SCHEMA_VERSION:
                 raise ExporterError(
@@ -105,6 +110,28 @@ def read_parity_cases(path: Path) -> StoredReference:
     except UNREADABLE as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ExporterError(f"{path} does not hold parity cases: {first}", hint=again, bad_input=True) from error
+
+
+def load_arrays(file: IO[bytes]) -> NpzFile:
+    """Open an ``.npz`` file whose arrays are known to be as large as they say, before memory is taken for them.
+
+    Raises:
+        ValueError: an array says another size than it has, or all are too large; or one of ``UNREADABLE``.
+    """
+    with zipfile.ZipFile(file) as archive:
+        if sum(info.file_size for info in archive.infolist()) > MOST_ARRAY_BYTES:
+            raise ValueError(f"its arrays have more than {MOST_ARRAY_BYTES} bytes")
+        for info in archive.infolist():
+            with archive.open(info) as member:
+                old = np.lib.format.read_magic(member) == (1, 0)
+                read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(member)
+                # NumPy itself refuses objects.
+                if not dtype.hasobject and member.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
+                    raise ValueError(f"{info.filename} is not an array of {dtype} {shape}")
+    file.seek(0)
+    loaded: NpzFile = np.load(file, allow_pickle=False)
+    return loaded
 
 
 def _check_arrays(inputs: Sequence[ParityInput], outputs: Sequence[NDArray[np.float32]]) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from exporters.artifact import atomic_path
-from exporters.parity_cases import UNREADABLE
+from exporters.parity_cases import UNREADABLE, load_arrays
 from slrbench.data.corpus import Clip, Corpus, Split, Vocabulary
 from slrbench.errors import BadInputError
 from slrbench.records import ErrorCounts, Record
@@ -194,7 +194,7 @@ def read_packed_clips(path: Path) -> PackedCorpus:
     """
     again = "pack the model again with this version of slrbench, and copy the archive again"
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # NumPy leaks a damaged file
+        with path.open("rb") as file, load_arrays(file) as stored:  # NumPy leaks a damaged file
             document = json.loads(str(stored["about"]))
             found = document.get("schema_version") if isinstance(document, dict) else None
             if found != SCHEMA_VERSION:

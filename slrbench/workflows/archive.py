@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError
 
 from exporters.artifact import (
     MANIFEST_NAME,
+    Artifact,
     ExporterError,
     Manifest,
     atomic_path,
@@ -43,6 +44,7 @@ SCHEMA_VERSION = 1
 MOST_BYTES = 16 << 30
 """Largest contents of an archive: engines of large networks fit, and a forged size does not fill a disk."""
 _MOST_RECORD_BYTES = 1 << 20
+_MOST_FILES = 1000
 _BLOCK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _ALWAYS = {CARD_NAME, MANIFEST_NAME, CASES_NAME, REQUIREMENTS_NAME, README_NAME}
@@ -53,7 +55,7 @@ _COPY_AGAIN = "copy the archive again, or pack the model again with python -m sl
 class PackedFile(Record):
     """One file of the archive."""
 
-    name: str
+    name: str = Field(pattern=f"^{_NAME.pattern}$")
     sha256: str
     size_bytes: int = Field(ge=0)
 
@@ -155,10 +157,12 @@ def unpack(archive: Path, *, into: Path | None = None) -> Unpacked:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as scratch:
             made = Path(scratch) / "pack"  # the scratch folder itself is readable by its owner only
             made.mkdir()
-            for entry in record.files:
+            # The manifest first: what it does not name is refused before it takes room.
+            for entry in sorted(record.files, key=lambda each: each.name != MANIFEST_NAME):
                 _copy(file, entry, made / entry.name, archive)
+                if entry.name == MANIFEST_NAME:
+                    _check_contents(made, record, archive)
             (made / PACK_NAME).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            _check_contents(made, record, archive)
             if folder.exists():
                 folder.rmdir()  # it is empty
             made.rename(folder)
@@ -202,7 +206,7 @@ def folder_of_pack(path: Path, *, into: Path | None = None) -> tuple[Path, PackR
 
 
 def _stem(archive: Path) -> str:
-    return archive.name.removesuffix(SUFFIX) if archive.name.endswith(SUFFIX) else archive.stem
+    return archive.name.removesuffix(SUFFIX) or archive.name if archive.name.endswith(SUFFIX) else archive.stem
 
 
 @contextmanager
@@ -231,6 +235,9 @@ def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, PackRecord]]:
 def _check_entries(file: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
     """Every entry is a plain file in no folder, and no name is there twice."""
     names: dict[str, zipfile.ZipInfo] = {}
+    folded: set[str] = set()
+    if len(file.infolist()) > _MOST_FILES:
+        raise BadInputError(f"{path} holds {len(file.infolist())} files, at most {_MOST_FILES}", hint=_COPY_AGAIN)
     for info in file.infolist():
         # ``filename`` ends at a null byte, which the name in the file need not do.
         if not _NAME.fullmatch(info.filename) or info.orig_filename != info.filename:
@@ -238,9 +245,14 @@ def _check_entries(file: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipIn
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
             raise BadInputError(f"{path}: {info.filename} is a link or a device, not a file", hint=_COPY_AGAIN)
+        if info.flag_bits & 0x1:
+            raise BadInputError(f"{path}: {info.filename} is encrypted", hint=_COPY_AGAIN)
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BadInputError(f"{path}: {info.filename} is compressed as no pack is", hint=_COPY_AGAIN)
         # On some machines two names that differ in case are one file.
-        if info.filename.casefold() in {name.casefold() for name in names}:
+        if info.filename.casefold() in folded:
             raise BadInputError(f"{path} holds {info.filename} twice", hint=_COPY_AGAIN)
+        folded.add(info.filename.casefold())
         names[info.filename] = info
     return names
 
@@ -298,6 +310,10 @@ def _copy(file: zipfile.ZipFile, entry: PackedFile, target: Path | None, path: P
 def _check_contents(folder: Path, record: PackRecord, path: Path) -> None:
     """Manifest and record speak of the same files, and there is nothing else."""
     manifest = _manifest_of(folder)
+    if not manifest.entries:
+        raise BadInputError(f"{path} holds no artifacts: its manifest is empty", hint=_COPY_AGAIN)
+    if len({entry.artifact.key for entry in manifest.entries}) < len(manifest.entries):
+        raise BadInputError(f"{path}: its manifest names an artifact twice", hint=_COPY_AGAIN)
     hashes = {entry.name: entry.sha256 for entry in record.files}
     files = {file.name: file.sha256 for entry in manifest.entries for file in entry.artifact.files}
     if unknown := sorted(set(hashes) - _ALWAYS - {CLIPS_NAME} - set(files)):
@@ -306,8 +322,18 @@ def _check_contents(folder: Path, record: PackRecord, path: Path) -> None:
         if hashes.get(name) != sha256:
             raise BadInputError(f"{path}: {name} is not the file of the manifest (sha256)", hint=_COPY_AGAIN)
     for entry in manifest.entries:
+        if entry.artifact.sha256 != _hash_of(entry.artifact):
+            raise BadInputError(
+                f"{path}: {entry.artifact.path} has other hashes than its artifact's in the manifest", hint=_COPY_AGAIN
+            )
         if entry.artifact.built_from_sha256 != record.weights_sha256:
             raise BadInputError(f"{path}: {entry.artifact.path} was built from other weights", hint=_COPY_AGAIN)
+
+
+def _hash_of(artifact: Artifact) -> str:
+    """What the artifact's hash must be by those of its files, see :func:`exporters.artifact.describe_files`."""
+    hashes = [file.sha256 for file in artifact.files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _manifest_of(folder: Path) -> Manifest:

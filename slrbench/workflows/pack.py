@@ -22,6 +22,7 @@ from slrbench.data import open_corpus
 from slrbench.data.packed import CLIPS_NAME, write_packed_clips
 from slrbench.errors import BadInputError, NegativeVerdictError
 from slrbench.evaluation import evaluate
+from slrbench.runners.availability import require
 from slrbench.runners.inputs import artifact_sha256
 from slrbench.training.card import CARD_NAME, CheckpointCard, locate, read_card
 from slrbench.workflows.archive import (
@@ -202,6 +203,7 @@ def _why_not(
 
 def _write_clips(path: Path, folder: Path, card: CheckpointCard, clips: int, progress: Progress | None) -> None:
     """The clips, and what the checkpoint itself reads in them: the target machine has no checkpoint to ask."""
+    require("torch")
     from slrbench.training.checkpoint import load_checkpoint
     from slrbench.training.network import infer_with
 

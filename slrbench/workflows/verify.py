@@ -120,6 +120,7 @@ def kind_of(path: Path) -> Kind:
 
 
 def _verify_checkpoint(path: Path) -> tuple[CheckResult, ...]:
+    require("torch")
     import torch
 
     from slrbench.models.registry import load_weights
