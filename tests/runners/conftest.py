@@ -18,6 +18,7 @@ from exporters.to_openvino import openvino_from_onnx
 from exporters.to_torchscript import torchscript_from_module
 from slrbench.models.registry import build_model
 from slrbench.models.spec import ModelSpec
+from tests.exporters.tiny_network import TinyNetwork
 
 SIZE = 32
 CLASSES = 5
@@ -59,6 +60,19 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
         onnx_from_module(model, made.path("onnx", kind), example_video=video, input_kind=kind, metadata={})
         openvino_from_onnx(made.path("onnx", kind), made.path("openvino", kind), metadata={})
     return made
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A network whose output depends on its input, as ONNX files for both inputs; frames of 8 x 8 pixels."""
+    folder = tmp_path_factory.mktemp("tiny_onnx")
+    network = TinyNetwork().eval()
+    paths = {}
+    for kind in ("float32", "uint8"):
+        paths[kind] = folder / f"model.{kind}.onnx"
+        video = example_video(kind, height=8, width=8)
+        onnx_from_module(network, paths[kind], example_video=video, input_kind=kind, metadata={})
+    return paths
 
 
 @pytest.fixture
