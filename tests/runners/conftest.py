@@ -1,7 +1,7 @@
 """A real network, tiny, as a checkpoint and as every artifact that can be made of it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,11 @@ from exporters.to_openvino import openvino_from_onnx
 from exporters.to_torchscript import torchscript_from_module
 from slrbench.models.registry import build_model
 from slrbench.models.spec import ModelSpec
+from slrbench.runners.open import open_runner
+from slrbench.runners.protocol import Runner
 from tests.exporters.tiny_network import TinyNetwork
+from tests.runners.host_cuda import HostCuda, check
+from tests.runners.trt_session import ENGINES, plan
 
 SIZE = 32
 CLASSES = 5
@@ -73,6 +77,26 @@ def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         video = example_video(kind, height=8, width=8)
         onnx_from_module(network, paths[kind], example_video=video, input_kind=kind, metadata={})
     return paths
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest, tiny_onnx: dict[str, Path], tmp_path: Path) -> Path:
+    """An engine file of the tiny network for either library, as those on host memory read it."""
+    return plan(tmp_path / request.param, tiny_onnx["float32"])
+
+
+@pytest.fixture
+def onnx(tiny_onnx: dict[str, Path]) -> Runner:
+    """The same file on its own runner."""
+    return open_runner("onnx", tiny_onnx["float32"], threads=1)
+
+
+@pytest.fixture
+def host() -> Iterator[HostCuda]:
+    """Host memory in which no test leaves a fault; nothing leaks where the runner was closed."""
+    made = HostCuda()
+    yield made
+    check(made)
 
 
 @pytest.fixture

@@ -11,6 +11,9 @@ from slrbench.runners.tensorrt_ import TensorRtRunner
 from tests.runners.host_cuda import HostCuda
 from tests.runners.host_engine import HostTrt, host_library, write_plan
 
+ENGINES = ("model.sm90.engine", "model.sm89.rtx.engine")
+"""Names of engine files, which tell the library: one of each."""
+
 SIZE, LARGEST = 8, (4, 24)
 """Frames' side, and the profile's largest batch and frames."""
 
