@@ -79,7 +79,7 @@ class TensorRtRunner:
         check_input_kind(input_kind)
         ordinal = _ordinal(device)
         if variant not in VARIANTS:
-            raise BadInputError(f"unknown variant {variant!r} of trt, expected nothing or {VARIANTS[1]}")
+            raise BadInputError(f"unknown variant {variant!r} of trt, expected nothing or {VARIANTS[1]!r}")
         check_artifact_file(path, ".engine", expected_sha256=expected_sha256)
         graphs = variant == "cuda-graph"
         self._input_kind = input_kind

@@ -59,8 +59,10 @@ class Contexts:
         Raises:
             RunFailedError: the context gives no complete shape.
         """
-        self._set_shape(self._slots[0], self._engine.largest)
-        return self._slots[0].output_shape
+        slot = self._slots[0]
+        self._set_shape(slot, self._engine.largest)
+        slot.shape = ()  # it was asked, not used: a graph is still to be captured
+        return slot.output_shape
 
     def bind(self, buffers: Buffers) -> None:
         """Where input and output lie from now on.

@@ -223,7 +223,7 @@ class Engine:
         text = " ".join(self.library.messages.errors[:1]).lower()
         if "out of memory" in text or "outofmemory" in text:
             return RunFailedError(f"{self._who} cannot load {path.name}: {reason}", hint=_MORE_MEMORY)
-        if "cuda" in text:
+        if any(word in text for word in ("cuda runtime", "cudaerror", "cuda initialization", "cuda driver")):
             return UnavailableError(f"{self._who} cannot load {path.name} here: {reason}", hint=_SEE_DRIVER)
         what = next(
             (verdict for words, verdict in _REFUSALS if any(word in text for word in words)),

@@ -1,7 +1,7 @@
 """A real network, tiny, as a checkpoint and as every artifact that can be made of it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,11 @@ from exporters.to_openvino import openvino_from_onnx
 from exporters.to_torchscript import torchscript_from_module
 from slrbench.models.registry import build_model
 from slrbench.models.spec import ModelSpec
+from slrbench.runners.open import open_runner
+from slrbench.runners.protocol import Runner
+from tests.exporters.tiny_network import TinyNetwork
+from tests.runners.host_cuda import HostCuda, check
+from tests.runners.trt_session import ENGINES, plan
 
 SIZE = 32
 CLASSES = 5
@@ -59,6 +64,39 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
         onnx_from_module(model, made.path("onnx", kind), example_video=video, input_kind=kind, metadata={})
         openvino_from_onnx(made.path("onnx", kind), made.path("openvino", kind), metadata={})
     return made
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A network whose output depends on its input, as ONNX files for both inputs; frames of 8 x 8 pixels."""
+    folder = tmp_path_factory.mktemp("tiny_onnx")
+    network = TinyNetwork().eval()
+    paths = {}
+    for kind in ("float32", "uint8"):
+        paths[kind] = folder / f"model.{kind}.onnx"
+        video = example_video(kind, height=8, width=8)
+        onnx_from_module(network, paths[kind], example_video=video, input_kind=kind, metadata={})
+    return paths
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest, tiny_onnx: dict[str, Path], tmp_path: Path) -> Path:
+    """An engine file of the tiny network for either library, as those on host memory read it."""
+    return plan(tmp_path / request.param, tiny_onnx["float32"])
+
+
+@pytest.fixture
+def onnx(tiny_onnx: dict[str, Path]) -> Runner:
+    """The same file on its own runner."""
+    return open_runner("onnx", tiny_onnx["float32"], threads=1)
+
+
+@pytest.fixture
+def host() -> Iterator[HostCuda]:
+    """Host memory in which no test leaves a fault; nothing leaks where the runner was closed."""
+    made = HostCuda()
+    yield made
+    check(made)
 
 
 @pytest.fixture
