@@ -78,7 +78,12 @@ def quantize_onnx(
         except Exception as error:  # the quantiser raises whatever its passes and the runtime raise
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ExporterError(f"{source.name} cannot be quantised to int8: {first}") from error
-        counts = check_symmetric(onnx.load(temporary))
+        model = onnx.load(temporary)
+        counts = check_symmetric(model)
+        onnx.helper.set_model_props(
+            model, {prop.key: prop.value for prop in model.metadata_props} | {"precision": "int8"}
+        )
+        onnx.save(model, temporary)
     return {
         "quantiser": f"onnxruntime {onnxruntime.__version__} quantize_static",
         "scheme": "QDQ, symmetric int8, weights per channel, activations per tensor",
