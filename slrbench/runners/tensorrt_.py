@@ -5,6 +5,7 @@ contexts are current per thread, so every verb makes the GPU's context current a
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 
 from exporters.tensorrt_library import Library
 from slrbench.errors import BadInputError, RunFailedError
+from slrbench.runners.closing import close_at_exit, free_all, without_raising
 from slrbench.runners.cuda_calls import CudaCalls, Current, real_cuda_calls
 from slrbench.runners.inputs import check_artifact_file, check_input_kind, check_video
-from slrbench.runners.tensorrt_buffers import Buffers, free_all, without_raising
+from slrbench.runners.tensorrt_buffers import Buffers
 from slrbench.runners.tensorrt_contexts import Contexts
 from slrbench.runners.tensorrt_engine import Engine, Shape, library_for
 
@@ -98,6 +100,7 @@ class TensorRtRunner:
         self._memory: dict[str, int] = {}
         self._used_before = 0
         self._closed = False
+        self._not_at_exit: Callable[[], None] = lambda: None
         self.requested: dict[str, Any] = {
             "device": device, "threads": threads, "precision": precision, "input_kind": input_kind,
             "cuda_graph": "captured" if graphs else "off",
@@ -110,6 +113,11 @@ class TensorRtRunner:
         except BaseException:
             without_raising(self.close)
             raise
+        self._not_at_exit = close_at_exit(self)
+
+    def __del__(self) -> None:
+        """Close a runner that was forgotten: its parts need the CUDA context to be current when they go."""
+        without_raising(self.close)
 
     def stage(self, video: NDArray[Any]) -> Staged:
         """Copy the video to page-locked memory and enqueue its copy to the device. It replaces the video before it.
@@ -224,6 +232,7 @@ class TensorRtRunner:
         if self._closed:
             return
         self._closed = True
+        self._not_at_exit()
         self._staged = self._pending = None
         free_all([self._cuda.release, self._close_on_device])
 

@@ -1,12 +1,12 @@
 """Memory for one input and one output, on the host and on the device, allocated once for the largest shape."""
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slrbench.runners.closing import free_all
 from slrbench.runners.cuda_calls import CudaCalls
 
 
@@ -71,25 +71,3 @@ class Buffers:
         address = self._cuda.allocate_device(nbytes)
         self._undo.append(lambda: self._cuda.free_device(address))
         return address
-
-
-def free_all(undo: list[Callable[[], None]]) -> None:
-    """Do every step, newest first, and empty the list; an error is raised when all are done.
-
-    Raises:
-        Exception: the first error of a step; later ones are of the same cause.
-    """
-    first: Exception | None = None
-    while undo:
-        try:
-            undo.pop()()
-        except Exception as error:
-            first = first or error
-    if first is not None:
-        raise first
-
-
-def without_raising(step: Callable[[], None]) -> None:
-    """Clean up after an error that is already on its way: that one is the news, not what cleaning up meets."""
-    with contextlib.suppress(Exception):
-        step()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from exporters.input_names import INPUT_NAME, OUTPUT_NAME
 from slrbench.errors import RunFailedError, UnavailableError
+from slrbench.runners.closing import free_all, without_raising
 from slrbench.runners.cuda_calls import CudaCalls, CudaError
-from slrbench.runners.tensorrt_buffers import Buffers, free_all, without_raising
+from slrbench.runners.tensorrt_buffers import Buffers
 from slrbench.runners.tensorrt_engine import Engine, Shape, as_shape, rtx_can_capture
 
 if TYPE_CHECKING:

@@ -1,5 +1,8 @@
 """The trt runner lets go of everything, in order and whatever fails. On CUDA in host memory."""
 
+import gc
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +56,29 @@ def test_closing_twice_is_fine_and_every_verb_afterwards_is_an_error(engine: Pat
             verb()
     assert host.calls.count("release") == 1
     check(host)
+
+
+def test_a_runner_that_was_forgotten_is_closed(engine: Path) -> None:
+    host = HostCuda()
+    runner = open_on_host(engine, host)
+    infer(runner, video(1, 8))
+    del runner
+    gc.collect()
+    assert host.calls[-1] == "release"
+    check(host)
+
+
+def test_a_runner_that_is_open_when_the_process_ends_is_closed(engine: Path, repository: Path) -> None:
+    code = (
+        "import atexit, sys; from pathlib import Path\n"
+        "from tests.runners.host_cuda import HostCuda; from tests.runners.trt_session import open_on_host\n"
+        "host = HostCuda(); atexit.register(lambda: print(host.calls[-1], host.faults, host.leaks))\n"
+        "runner = open_on_host(Path(sys.argv[1]), host)"
+    )
+    command = [sys.executable, "-c", code, str(engine)]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["release", "[]", "[]"]
+    assert done.stderr == ""
 
 
 # --- errors at every step ---------------------------------------------------------------------------------------------
