@@ -10,30 +10,40 @@ from slrbench.cli import console
 if TYPE_CHECKING:
     from slrbench.records import Environment
     from slrbench.runners.availability import Availability
+    from slrbench.runners.gpu_libraries import GpuLibrary
 
 
 def command(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> None:
-    """Try every backend and device: available or not, why not, and how to get it; versions, CPU, memory, GPU.
+    """Try every backend and device, and each library of the GPU's side: available or not, why not, how to get it.
 
-    Each runtime is imported in a process of its own, since what is installed may still fail to load.
+    Each is tried in a process of its own, since what is installed may still fail to load, crash or hang. Shows
+    versions, CPU, memory and GPU, too.
     """
     from slrbench.measure.environment import capture_environment
-    from slrbench.runners.availability import cuda_device_count
+    from slrbench.runners.cuda_driver import cuda_device_count
+    from slrbench.runners.gpu_libraries import try_libraries
 
     with console.Progress() as progress:
         found = _try_all(progress)
+        libraries = try_libraries(progress)
         progress("looking at the machine")
         environment = capture_environment()
     devices = cuda_device_count()
     if json:
         console.print_json(
-            {"backends": [asdict(one) for one in found], "cuda_devices": devices, "environment": environment}
+            {
+                "backends": [asdict(one) for one in found],
+                "gpu_libraries": [asdict(one) for one in libraries],
+                "cuda_devices": devices,
+                "environment": environment,
+            }
         )
         return
     rows = [[a.backend, a.device, "yes" if a.available else "no", a.version, a.why_not, a.how_to_get] for a in found]
     console.result(console.table(rows, ["Backend", "Device", "Available", "Version", "Why not", "How to get it"]))
+    console.result("\n" + "\n".join([*map(_library_line, libraries), *_gpu_words(devices)]))
     console.result("\n" + "\n".join(_machine(environment, devices)))
     works = ",".join(dict.fromkeys(a.backend for a in found if a.available))
     if works:
@@ -49,6 +59,17 @@ def _try_all(progress: console.Progress) -> "list[Availability]":
             progress(f"trying {backend} on {device}")
             found.append(tried_availability(backend, device))
     return found
+
+
+def _library_line(library: "GpuLibrary") -> str:
+    named = library.name if library.version is None else f"{library.name} {library.version}"
+    if library.available:
+        return f"{named}: available" + (f" ({library.note})" if library.note else "")
+    return f"{named}: not available: {library.why_not}; how to get it: {library.how_to_get}"
+
+
+def _gpu_words(devices: int) -> list[str]:
+    return [] if devices else ["no CUDA device is visible: nothing was run on a GPU here"]
 
 
 def _machine(environment: "Environment", devices: int) -> list[str]:

@@ -13,8 +13,9 @@ from slrbench import __version__
 from slrbench.records import Environment
 
 PACKAGES = (
-    "torch", "torchvision", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "numpy",
-    "safetensors", "accelerate",
+    "torch", "torchvision", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-cu13",
+    "tensorrt-cu12", "tensorrt-rtx", "tensorrt-rtx-cu13-bindings", "pycuda", "cuda-python", "numpy", "safetensors",
+    "accelerate",
 )  # fmt: skip
 """Packages whose versions a measurement depends on."""
 

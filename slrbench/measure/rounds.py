@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slrbench.errors import SlrbenchError
+from slrbench.measure.gpu_environment import GpuWatch
+from slrbench.measure.gpu_rounds import GpuRounds, gpu_device
 from slrbench.measure.process import Worker
 from slrbench.measure.sampling import SamplingRule
 from slrbench.measure.timing_inputs import InputSource, noise_inputs
@@ -128,11 +130,19 @@ class _Cell:
     warmup_steady: bool = True
     throughput_calls: int = 0
     throughput_s: float = 0.0
+    device_s: list[float] = field(default_factory=list)
+    device_memory_bytes: dict[str, int] = field(default_factory=dict)
+    gpu: GpuRounds | None = None
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
+
+    def keep_memory(self, found: dict[str, int]) -> None:
+        """The most that was ever seen of each."""
+        for name, size in found.items():
+            self.device_memory_bytes[name] = max(size, self.device_memory_bytes.get(name, 0))
 
     def stop(self, *, at_once: bool = False) -> None:
         if self.worker is not None:
@@ -154,6 +164,12 @@ class _Run:
         self._random = random.Random(settings.seed)
         self._order: list[tuple[int, ...]] = []
         self._visits = 0
+        self._watches: dict[str, GpuWatch] = {}
+        for cell in self._cells:
+            if (device := gpu_device(cell.candidate.backend, cell.candidate.device)) is not None:
+                if device not in self._watches:
+                    self._watches[device] = GpuWatch(device)
+                cell.gpu = GpuRounds(self._watches[device])
 
     def next_order(self) -> tuple[int, ...]:
         order = list(range(len(self._cells)))
@@ -177,12 +193,19 @@ class _Run:
         rested = cell.worker is not None
         worker = self._worker_of(cell)
         rule = asdict(self._settings.sampling)
+        own = {c.worker.pid for c in self._cells if c.worker is not None}
+        if cell.gpu is not None:
+            cell.gpu.begin(own=own, worker=worker.pid)
         answer = worker.ask("round", limit_s=self._settings.limit_s, rule=rule, settle=rested)
+        if cell.gpu is not None:
+            cell.keep_memory(cell.gpu.end(round_, own=own, worker=worker.pid))
         count = len(answer["compute_s"])
         cell.compute_s += answer["compute_s"]
         cell.end_to_end_s += answer["end_to_end_s"]
         cell.round_of += [round_] * count
         cell.process_of += [cell.processes - 1] * count
+        cell.device_s += answer["device_s"]
+        cell.keep_memory(answer["device_memory_bytes"])
         cell.throughput_calls += answer["throughput_calls"]
         cell.throughput_s += answer["throughput_s"]
         if count < self._settings.sampling.min_calls:
@@ -243,6 +266,8 @@ class _Run:
     def close(self) -> None:
         for cell in self._cells:
             cell.stop(at_once=True)
+        for watch in self._watches.values():
+            watch.close()
 
 
 def open_in(worker: Worker, candidate: Candidate, *, first_input: Path | None, limit_s: float) -> dict[str, Any]:
@@ -255,6 +280,8 @@ def open_in(worker: Worker, candidate: Candidate, *, first_input: Path | None, l
         device=candidate.device,
         threads=candidate.threads,
         input_kind=candidate.input_kind,
+        precision=candidate.precision,
+        variant=candidate.variant,
         sha256=candidate.artifact_sha256,
         first_input=None if first_input is None else str(first_input),
     )
@@ -299,7 +326,7 @@ def _measurement(cell: _Cell) -> Measurement:
     typical = min(range(len(totals)), key=lambda i: abs(totals[i] - median(totals)))
     peaks = [opened["peak_rss_bytes"] for opened in cell.opened if opened["peak_rss_bytes"] is not None]
     requested, actual = cell.opened[-1]["requested"], cell.opened[-1]["actual"]
-    warnings = list(cell.warnings)
+    warnings = list(cell.warnings) + (cell.gpu.warnings if cell.gpu is not None else [])
     if not cell.warmup_steady:
         warnings.append("warm-up had not settled when its time was up")
     return Measurement(
@@ -317,5 +344,8 @@ def _measurement(cell: _Cell) -> Measurement:
         cold_start_s=totals[typical],
         cold_start_parts_s=starts[typical],
         peak_rss_bytes=max(peaks, default=None),
+        device_s=tuple(cell.device_s) if len(cell.device_s) == len(cell.compute_s) else (),
+        device_memory_bytes=dict(cell.device_memory_bytes),
+        gpu=cell.gpu.record() if cell.gpu is not None else {},
         warnings=tuple(warnings),
     )

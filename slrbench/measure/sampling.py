@@ -55,6 +55,8 @@ class Samples:
     compute_s: tuple[float, ...]
     end_to_end_s: tuple[float, ...]
     stop_reason: str
+    device_s: tuple[float, ...] = ()
+    """Device time of the same calls, where the runner has events; empty otherwise."""
 
 
 def timed_call(runner: Runner, video: NDArray[Any], clock: Clock) -> tuple[float, float]:
@@ -99,12 +101,15 @@ def take_samples(runner: Runner, inputs: Sequence[NDArray[Any]], clock: Clock, r
     """Time calls over the inputs in rotation, until there are enough of them and enough time has passed."""
     compute: list[float] = []
     end_to_end: list[float] = []
+    device: list[float] = []
     with _no_garbage_collection():
         begin = clock()
         while True:
             one = timed_call(runner, inputs[len(compute) % len(inputs)], clock)
             compute.append(one[0])
             end_to_end.append(one[1])
+            if (on_device := runner.device_seconds()) is not None:
+                device.append(on_device)
             elapsed = seconds(clock() - begin)
             if len(compute) >= rule.min_calls and elapsed >= rule.min_time_s:
                 reason = "enough calls and time"
@@ -112,7 +117,9 @@ def take_samples(runner: Runner, inputs: Sequence[NDArray[Any]], clock: Clock, r
             if len(compute) >= LEAST_CALLS and elapsed >= rule.max_time_s:
                 reason = f"the round's limit of {rule.max_time_s:g} s"
                 break
-    return Samples(compute_s=tuple(compute), end_to_end_s=tuple(end_to_end), stop_reason=reason)
+    # Either of all calls or of none: a column with gaps could not be read beside the others.
+    whole = tuple(device) if len(device) == len(compute) else ()
+    return Samples(compute_s=tuple(compute), end_to_end_s=tuple(end_to_end), stop_reason=reason, device_s=whole)
 
 
 def throughput_pass(

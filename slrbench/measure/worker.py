@@ -26,13 +26,19 @@ from slrbench.runners.inputs import check_artifact_file
 from slrbench.runners.open import import_backend, open_runner
 from slrbench.runners.protocol import Runner
 
-RUNTIMES = ("torch", "torchvision", "onnx", "onnxruntime", "openvino", "tensorrt")
+RUNTIMES = ("torch", "torchvision", "onnx", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx_bindings", "pycuda")
 """Modules of which a worker says which it has imported."""
 
 SETTLING_CALLS = 2
 """Untimed calls before a round, where other candidates ran since the last call: the caches hold their data."""
 
-_SUFFIXES = {"torch": ".safetensors", "torchscript": ".torchscript", "onnx": ".onnx", "openvino": ".xml"}
+_SUFFIXES = {
+    "torch": ".safetensors",
+    "torchscript": ".torchscript",
+    "onnx": ".onnx",
+    "openvino": ".xml",
+    "trt": ".engine",
+}
 
 
 class _Worker:
@@ -56,6 +62,8 @@ class _Worker:
         device: str,
         threads: int,
         input_kind: str,
+        precision: str,
+        variant: str,
         sha256: str | None,
         first_input: str | None,
     ) -> dict[str, Any]:
@@ -71,7 +79,14 @@ class _Worker:
         import_backend(backend)
         imported = perf_counter_ns()
         self._runner = open_runner(
-            backend, Path(path), device=device, threads=threads, input_kind=input_kind, already_hashed=hashed
+            backend,
+            Path(path),
+            device=device,
+            threads=threads,
+            input_kind=input_kind,
+            precision=precision,
+            variant=variant,
+            already_hashed=hashed,
         )
         loaded = perf_counter_ns()
         parts = {"import": seconds(imported - begin), "load": seconds(loaded - imported)}
@@ -104,7 +119,11 @@ class _Worker:
             timed_call(self.runner, video, perf_counter_ns)
         samples = take_samples(self.runner, self._inputs, perf_counter_ns, sampling)
         calls, elapsed = throughput_pass(self.runner, self._inputs, perf_counter_ns, sampling)
-        return asdict(samples) | {"throughput_calls": calls, "throughput_s": elapsed}
+        return asdict(samples) | {
+            "throughput_calls": calls,
+            "throughput_s": elapsed,
+            "device_memory_bytes": self.runner.device_memory(),
+        }
 
     def infer(self, *, source: str, target: str) -> dict[str, Any]:
         """Log-probabilities of one video, untimed: from one file of an array to another."""

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from slrbench.errors import BadInputError, UnavailableError
 from slrbench.runners import gpu_availability as gpu
 from slrbench.runners.cuda_driver import cuda_device_count as cuda_device_count
+from slrbench.runners.gpu_libraries import try_library
 
 _IMPORT_LIMIT_S = 120.0
 
@@ -163,6 +164,10 @@ def tried_availability(backend: str, device: str = "cpu") -> Availability:
     """Like :func:`availability`, and the runtime is imported, too, in a fresh process."""
     found = availability(backend, device)
     failure = try_import(backend) if found.available else None
+    if found.available and failure is None and backend == "onnx" and device != "cpu":
+        provider = try_library("onnxruntime CUDA provider")  # it loads its CUDA part only when it is asked for it
+        if not provider.available:
+            return replace(found, available=False, why_not=provider.why_not, how_to_get=provider.how_to_get)
     if failure is None:
         return found
     packages = _installed(backend)

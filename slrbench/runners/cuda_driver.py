@@ -30,6 +30,8 @@ class CudaDriver:
     """The newest CUDA that it supports; None without a driver."""
     why_none: str | None
     """Why there is no device, where there is none."""
+    bus_ids: tuple[str, ...] = ()
+    """Where each device is on the PCI bus, such as ``0000:65:00.0``."""
 
 
 @cache
@@ -48,8 +50,10 @@ def cuda_driver() -> CudaDriver:
         code = library.cuDeviceGetCount(ctypes.byref(number))
     if code != _SUCCESS:
         return CudaDriver((), version, f"{_ERRORS.get(code, 'the driver refuses')} (CUDA error {code})")
-    capabilities = tuple(_capability(library, index) for index in range(number.value))
-    return CudaDriver(capabilities, version, None if capabilities else "the driver finds no device")
+    count = number.value
+    capabilities = tuple(_capability(library, index) for index in range(count))
+    places = tuple(_bus_id(library, index) for index in range(count))
+    return CudaDriver(capabilities, version, None if capabilities else "the driver finds no device", places)
 
 
 def _capability(library: Any, index: int) -> tuple[int, int]:
@@ -59,6 +63,13 @@ def _capability(library: Any, index: int) -> tuple[int, int]:
         library.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
         numbers.append(value.value)
     return numbers[0], numbers[1]
+
+
+def _bus_id(library: Any, index: int) -> str:
+    device, text = ctypes.c_int(0), ctypes.create_string_buffer(32)
+    library.cuDeviceGet(ctypes.byref(device), index)
+    library.cuDeviceGetPCIBusId(text, len(text), device)
+    return text.value.decode("ascii", errors="replace")
 
 
 def cuda_device_count() -> int:

@@ -96,16 +96,14 @@ def open_session(
         return session
     if wanted not in ort.get_available_providers():
         raise _unavailable(wanted, device, f"the installed package has {', '.join(ort.get_available_providers())} only")
-    index = device_index(device)
-    options: dict[str, Mapping[str, str]] = {CUDA: cuda_options(index, precision)}
-    providers = [CUDA, CPU]
+    providers, options = [wanted, CUDA, CPU][wanted == CUDA :], {CUDA: cuda_options(device_index(device), precision)}
     if wanted == TENSORRT:
         found = _load(path, _session_options(threads, optimise=False), [CPU], {}).get_inputs()[0]
         shapes = profile_shapes(found.shape, input_kind)
-        options[TENSORRT] = tensorrt_options(index, precision, found.name, shapes)
-        providers = [TENSORRT, CUDA, CPU]
+        options[TENSORRT] = tensorrt_options(device_index(device), precision, found.name, shapes)
         if precision != "tf32":
-            # This provider has no option for TF32, and TensorRT's own default is on.
+            # This provider has no option for TF32, and TensorRT's own default is on. It lasts as long as the process:
+            # NVIDIA's libraries read it once.
             os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
     said = preload_libraries()
     session_options = _session_options(threads)
@@ -117,17 +115,20 @@ def open_session(
     if session.get_providers()[:1] != [wanted]:
         reason = library_fault(wanted) or said or f"ONNX Runtime chose {session.get_providers()[0]}"
         raise _unavailable(wanted, device, reason)
-    if not nodes_by_provider(session).get(wanted):
+    nodes = nodes_by_provider(session)
+    if nodes is not None and not nodes.get(wanted):
         raise _unavailable(wanted, device, "it takes none of the graph's nodes")
     return session
 
 
-def nodes_by_provider(session: ort.InferenceSession) -> dict[str, int]:
-    """How many of the graph's nodes each provider computes; empty where the session does not record it."""
+def nodes_by_provider(session: ort.InferenceSession) -> dict[str, int] | None:
+    """How many of the graph's nodes each provider computes; None where the session has not recorded it."""
     counted: Counter[str] = Counter()
-    with contextlib.suppress(RuntimeError):
+    try:
         for part in session.get_provider_graph_assignment_info():
             counted[part.ep_name] += len(part.get_nodes())
+    except Exception:  # ONNX Runtime's errors share no base class
+        return None
     return dict(counted)
 
 
@@ -156,7 +157,7 @@ def library_fault(provider: str) -> str | None:
 
 
 def _load(
-    path: Path, options: ort.SessionOptions, providers: list[str], provider_options: dict[str, Mapping[str, str]]
+    path: Path, options: ort.SessionOptions, providers: list[str], provider_options: Mapping[str, Mapping[str, str]]
 ) -> ort.InferenceSession:
     """A session that raises where a provider cannot be made, instead of going on without it.
 

@@ -55,9 +55,10 @@ def refuse_bound_to_cpu(module: Any, path: Path, device: str) -> None:
     Raises:
         UnavailableError: the trace does.
     """
+    graph = module.inlined_graph  # made anew at each look, and its nodes live as long as it does
     users = {
         use.user.kind()
-        for node in module.inlined_graph.findAllNodes("prim::Constant")
+        for node in graph.findAllNodes("prim::Constant")
         if node.output().type().kind() == "DeviceObjType" and node.output().toIValue() == torch.device("cpu")
         for use in node.output().uses()
     }

@@ -7,6 +7,7 @@ import pytest
 
 from slrbench.cli.app import main
 from slrbench.runners import availability as module
+from slrbench.runners.gpu_libraries import NAMES
 
 
 def test_doctor_tries_every_backend_and_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,12 +22,19 @@ def test_doctor_tries_every_backend_and_says_what_is_missing(capsys: pytest.Capt
     assert all(state["available"] or (state["why_not"] and state["how_to_get"]) for state in states.values())
     assert found["environment"]["versions"]["openvino"]
     if found["cuda_devices"] == 0:
-        assert states["trt", "cuda"]["why_not"].endswith("and no CUDA device is visible here")
+        assert states["trt", "cuda"]["why_not"] == "no CUDA device is visible"
+    libraries = {one["name"]: one for one in found["gpu_libraries"]}
+    assert list(libraries) == list(NAMES)
+    assert all(one["available"] or (one["why_not"] and one["how_to_get"]) for one in libraries.values())
 
     assert main(["doctor"]) == 0  # for people; the imports were tried above and are remembered
     shown = capsys.readouterr()
     assert "Available" in shown.out
     assert "CPU: " in shown.out
+    for name in NAMES:
+        (line,) = [line for line in shown.out.splitlines() if line.startswith((f"{name}:", f"{name} "))]
+        assert ": available" in line or ("not available: " in line and "how to get it: " in line)
+    assert ("nothing was run on a GPU here" in shown.out) == (found["cuda_devices"] == 0)
     if not found["environment"]["gpus"]:
         assert "no GPU here: nothing GPU-related was verified" in shown.out
     assert "next: python -m slrbench bench --backend torch,torchscript,onnx,openvino" in shown.err

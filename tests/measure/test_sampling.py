@@ -43,6 +43,7 @@ class FakeRunner:
     seen: list[Any] = field(default_factory=list)
     gc_enabled: list[bool] = field(default_factory=list)
     waiting: bool = False
+    device_s: Iterator[float | None] | None = None
     backend = "fake"
     requested: dict[str, Any] = field(default_factory=dict)
     actual: dict[str, Any] = field(default_factory=dict)
@@ -69,6 +70,12 @@ class FakeRunner:
     def fetch(self, pending: Any) -> Any:
         self._spend(self.fetch_ms)
         return pending
+
+    def device_seconds(self) -> float | None:
+        return next(self.device_s) if self.device_s is not None else None
+
+    def device_memory(self) -> dict[str, int]:
+        return {}
 
     def close(self) -> None: ...
 
@@ -170,3 +177,26 @@ def test_a_throughput_pass_of_no_time_makes_no_call() -> None:
     runner = FakeRunner(clock)
     assert throughput_pass(runner, INPUTS, clock, SamplingRule(throughput_time_s=0.0)) == (0, 0.0)
     assert runner.seen == []
+
+
+def test_device_time_is_taken_of_the_same_calls_after_the_clock_has_stopped() -> None:
+    clock = SteppingClock()
+
+    class OnDevice(FakeRunner):
+        def device_seconds(self) -> float | None:
+            assert not self.waiting
+            self._spend(50)  # reading events takes time, too, which belongs to no figure
+            return 0.01 * len(self.seen)
+
+    rule = SamplingRule(min_calls=4, min_time_s=0.0)
+    samples = take_samples(OnDevice(clock), INPUTS, clock, rule)
+    assert samples.device_s == pytest.approx((0.01, 0.02, 0.03, 0.04))
+    assert set(samples.compute_s) == {0.110}
+    assert set(samples.end_to_end_s) == {1.111}
+
+
+@pytest.mark.parametrize("answers", [[None] * 4, [0.1, 0.1, None, 0.1]])
+def test_device_time_is_given_of_all_calls_or_of_none(answers: list[float | None]) -> None:
+    clock = SteppingClock()
+    rule = SamplingRule(min_calls=4, min_time_s=0.0)
+    assert take_samples(FakeRunner(clock, device_s=iter(answers)), INPUTS, clock, rule).device_s == ()

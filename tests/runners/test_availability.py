@@ -28,10 +28,7 @@ def test_cpu_backends_are_available_with_their_version(backend: str) -> None:
 def test_trt_without_a_gpu_says_what_runs_instead() -> None:
     with pytest.raises(UnavailableError) as caught:
         open_runner("trt", Path("model.engine"), threads=1)
-    assert caught.value.message == (
-        "backend 'trt' cannot run here: the TensorRT backend is not part of this version of slrbench, "
-        "and no CUDA device is visible here"
-    )
+    assert caught.value.message == "backend 'trt' cannot run here: no CUDA device is visible"
     assert str(caught.value.hint).startswith("python -m slrbench bench --backend onnx,openvino ")
     assert caught.value.exit_code == ExitCode.UNAVAILABLE
 
@@ -42,20 +39,6 @@ def test_a_cuda_device_where_there_is_none_is_unavailable(device: str) -> None:
     with pytest.raises(UnavailableError, match=f"on device '{device}': no CUDA device is visible") as caught:
         require("onnx", device)
     assert "--backend onnx --device cpu" in str(caught.value.hint)
-
-
-@pytest.mark.parametrize("devices", [0, 1])
-def test_what_a_gpu_would_not_help_is_said_so(monkeypatch: pytest.MonkeyPatch, devices: int) -> None:
-    monkeypatch.setattr(module, "cuda_device_count", lambda: devices)
-    for backend in BACKENDS:
-        found = availability(backend, "cuda")
-        assert not found.available
-        words = f"{found.why_not}; {found.how_to_get}"
-        assert "machine with an NVIDIA GPU" not in words
-        assert "--device cpu" in words
-        assert ("no CUDA device is visible" in words) == (devices == 0 and backend != "openvino")
-        assert ("OpenVINO has no CUDA device" in words) == (backend == "openvino")
-        assert ("the TensorRT backend is not part of this version" in words) == (backend == "trt")
 
 
 def test_an_unknown_backend_is_bad_input_with_a_suggestion() -> None:
