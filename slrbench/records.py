@@ -188,7 +188,11 @@ class SummaryRow(Record):
     )
     cold_start_s: float | None
     peak_rss_bytes: int | None
-    device_memory_bytes: int | None = Field(default=None, description="peak device memory; null on a CPU")
+    device_memory_bytes: int | None = Field(
+        default=None,
+        description="the most device memory that the process held, as the driver counts it; the runtime's own peak "
+        "where the driver does not say; null on a CPU",
+    )
     size_bytes: int
     parameters: int | None
     macs: int | None

@@ -13,14 +13,22 @@ if TYPE_CHECKING:
 NOT_ON_A_GPU = "On the CPU only: not yet run on a GPU."
 """Stands in every report without a row of a GPU."""
 
-_MEMORY = ("engine", "context", "buffers", "peak")
+_PARTS = {
+    "engine": "the engine's weights",
+    "context": "its scratch memory",
+    "buffers": "inputs and outputs",
+    "peak": "the most that it used at a time",
+    "reserved": "what it took from the driver",
+}
+"""What a runtime says of its device memory, and what that means."""
+
 _UNITS = {"_hz": (1e6, "MHz"), "_mhz": (1.0, "MHz"), "_w": (1.0, "W"), "_c": (1.0, "°C"), "_bytes": (1e6, "MB")}
 """Suffix of a name to what its figure is divided by and the unit that is shown."""
 
 _WHEN = ("before", "after")
 
-_HARMLESS = {"", "none", "idle", "gpu_idle", "gpu idle", "applications_clocks_setting", "applications clocks setting"}
-"""Reasons for a lower clock that do not disturb: nothing to do, or clocks that a person has set."""
+_DERIVED = ("summary", "round")
+"""Parts of a state that are made from the others or are no figure."""
 
 
 def ran_on_a_gpu(report: Report) -> bool:
@@ -29,36 +37,54 @@ def ran_on_a_gpu(report: Report) -> bool:
 
 
 def gpu_table(report: Report, lines: Sequence["Line"]) -> str:
-    """Device time and memory of the rows that have any; empty without a GPU."""
+    """Device time and memory of the rows of a GPU, as far as any has them; empty without a GPU."""
     shown = [line for line in lines if line.any.device != "cpu"]
     if not shown:
         return ""
-    memory = _memory(report.measurements)
-    times = any(line.any.device_p50_s is not None for line in shown)
-    holders = [name for name in _MEMORY if any(name in memory.get(_key(line.any), {}) for line in shown)]
-    headers = ["Model", "Backend", "B x T", "Compute p50 (ms)", *(["Device time (ms)"] if times else [])]
-    body = []
-    for line in shown:
-        row = line.any
-        of_row = memory.get(_key(row), {})
-        body.append(
+    return paragraphs(_times(shown), _memories(shown, _memory(report.measurements)))
+
+
+def _times(lines: Sequence["Line"]) -> str:
+    if all(line.any.device_p50_s is None for line in lines):
+        return ""
+    cells = table(
+        ["Model", "Backend", "B x T", "Compute p50 (ms)", "Device time (ms)"],
+        [
             (
-                row.model,
-                backend_on(row),
-                f"{row.batch} x {row.frames}",
+                *_who(line),
                 milliseconds(line.compute.p50_s if line.compute else None),
-                *([milliseconds(row.device_p50_s)] if times else []),
-                *(megabytes(of_row.get(name)) for name in holders),
+                milliseconds(line.any.device_p50_s),
             )
-        )
-    return paragraphs(
-        table([*headers, *(f"{name.capitalize()} (MB)" for name in holders)], body, left=3),
-        "Device time: p50 between two events on the GPU's own stream, around run only. It leaves out what the host "
-        "spends on launching work, so it is not comparable with any time of the host's clock, and no decision uses it."
-        if times
-        else "",
-        f"Device memory by what holds it: {', '.join(holders)}." if holders else "",
+            for line in lines
+        ],
+        left=3,
     )
+    return paragraphs(
+        cells,
+        "Device time: p50 between two events on the GPU's own stream, around run only. It leaves out what the host "
+        "spends on launching work, so it is not comparable with any time of the host's clock, and no decision uses it.",
+    )
+
+
+def _memories(lines: Sequence["Line"], memory: dict[tuple[Any, ...], dict[str, int]]) -> str:
+    if not memory:
+        return ""
+    body = []
+    for line in lines:
+        of_row = memory.get(_key(line.any), {})
+        parts = [f"{name} {megabytes(of_row[name])}" for name in _PARTS if name in of_row]
+        body.append((*_who(line), ", ".join(parts), megabytes(of_row.get("process"))))
+    named = [name for name in _PARTS if any(name in of_row for of_row in memory.values())]
+    explained = "; ".join(f"{name}: {_PARTS[name]}" for name in named)
+    return paragraphs(
+        table(["Model", "Backend", "B x T", "As the runtime says (MB)", "Process"], body, left=4),
+        "Process: the most device memory (MB) that the whole process held, as the driver counts it."
+        + (f" {explained[0].upper()}{explained[1:]}." if explained else ""),
+    )
+
+
+def _who(line: "Line") -> tuple[str, str, str]:
+    return line.any.model, backend_on(line.any), f"{line.any.batch} x {line.any.frames}"
 
 
 def _memory(measurements: Iterable[Measurement]) -> dict[tuple[Any, ...], dict[str, int]]:
@@ -84,19 +110,13 @@ def gpu_lines(report: Report) -> list[str]:
 
 
 def gpu_doubts(report: Report) -> list[str]:
-    """What of the GPU's state speaks against the figures: throttling, and processes of others."""
-    throttled: dict[str, None] = {}
-    shared = False
-    for measurement in report.measurements:
-        for path, value in _leaves(measurement.gpu):
-            words = " ".join(path)
-            if "throttle" in words:
-                reason = path[-1] if value is True else str(value)
-                if value not in (False, 0, None) and reason.lower() not in _HARMLESS:
-                    throttled[reason] = None
-            shared = shared or ("foreign" in words and value not in (False, 0, None, "none"))
-    doubts = [f"The GPU lowered its clock while it was measured: {', '.join(throttled)}."] if throttled else []
-    return doubts + (["Other processes used the GPU while it was measured."] if shared else [])
+    """What of the GPU's state speaks against the figures: clocks that were held back, and processes of others."""
+    summaries = [measurement.gpu.get("summary") or {} for measurement in report.measurements]
+    slowed = dict.fromkeys(reason for summary in summaries for reason in summary.get("slowed_by") or ())
+    doubts = [f"The GPU was held back while it was measured: {', '.join(slowed)}."] if slowed else []
+    if any(summary.get("foreign_processes") for summary in summaries):
+        doubts.append("Other processes used the GPU while it was measured.")
+    return doubts
 
 
 def _state(gpus: Iterable[dict[str, Any]]) -> list[str]:
@@ -139,7 +159,8 @@ def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
     """
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from _leaves(inner, path if name in ("rounds", "state") else (*path, str(name)))
+            if name not in _DERIVED:
+                yield from _leaves(inner, path if name == "rounds" else (*path, str(name)))
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from _leaves(inner, path)

@@ -115,6 +115,12 @@ def device_p50_s(measurement: Measurement) -> float | None:
     return median_over_rounds(measurement.device_s, measurement.round_of)
 
 
+def device_memory_bytes(measurement: Measurement) -> int | None:
+    """What the process held of the GPU, which every runtime has; the runtime's own peak where only that is known."""
+    held = measurement.device_memory_bytes
+    return held.get("process", held.get("peak"))
+
+
 def _row(measurement: Measurement, scope: Scope, samples: tuple[float, ...], accuracy: Accuracy | None) -> SummaryRow:
     candidate = measurement.candidate
     clips_per_s = throughput_clips_per_s(measurement)
@@ -135,7 +141,7 @@ def _row(measurement: Measurement, scope: Scope, samples: tuple[float, ...], acc
         real_time_factor=None if frames_per_s is None else frames_per_s / VIDEO_HZ,
         cold_start_s=measurement.cold_start_s,
         peak_rss_bytes=measurement.peak_rss_bytes,
-        device_memory_bytes=measurement.device_memory_bytes.get("peak"),
+        device_memory_bytes=device_memory_bytes(measurement),
         wer=wer,
         wer_split=split,
     )

@@ -59,8 +59,9 @@ def test_device_time_has_a_column_only_where_any_row_has_it(gpu_report: Report) 
     assert "not comparable with any time of the host's clock" in shown
     hidden = section(without(gpu_report, device_s=()), "On the GPU")
     assert "Device time" not in hidden
-    assert "| Peak (MB) |" in hidden
-    assert "(MB)" not in section(without(gpu_report, device_memory_bytes={}), "On the GPU")
+    assert "| Process |" in hidden
+    assert "MB" not in section(without(gpu_report, device_memory_bytes={}), "On the GPU")
+    assert "engine 2.70, context 31.0, buffers 12.0" in shown
 
 
 def test_the_main_table_fits_a_terminal_and_names_what_differs(gpu_report: Report) -> None:
@@ -137,17 +138,19 @@ def test_a_figure_that_is_not_known_is_left_out(gpu_report: Report) -> None:
 @pytest.mark.parametrize(
     ("state", "doubt"),
     [
-        ({"throttle_reasons": ["hw_thermal_slowdown"]}, "lowered its clock while it was measured: hw_thermal_slowdown"),
-        ({"after": {"throttle": {"sw_power_cap": True, "idle": False}}}, "measured: sw_power_cap."),
-        ({"foreign_processes": [{"pid": 7, "bytes": 5}]}, "Other processes used the GPU"),
-        ({"foreign_processes": 2}, "Other processes used the GPU"),
-        ({"throttle_reasons": ["gpu_idle"], "foreign_processes": []}, None),
-        ({"throttle": {"sw_power_cap": False}, "foreign_processes": 0}, None),
-        ({"throttle_reasons": None, "foreign_processes": None}, None),
+        (
+            {"summary": {"slowed_by": ["power limit", "sync boost"]}},
+            "held back while it was measured: power limit, sync",
+        ),
+        ({"summary": {"foreign_processes": 2}}, "Other processes used the GPU"),
+        ({"summary": {"slowed_by": [], "foreign_processes": 0}}, None),
+        ({"summary": {"slowed_by": None, "foreign_processes": None}}, None),
+        ({"unavailable": "NVML does not start"}, None),
+        ({}, None),
     ],
     ids=str,
 )
-def test_throttling_and_others_on_the_gpu_speak_against_the_figures(
+def test_clocks_held_back_and_others_on_the_gpu_speak_against_the_figures(
     gpu_report: Report, state: dict[str, Any], doubt: str | None
 ) -> None:
     found = [text for text in doubts(with_state(gpu_report, state)) if "GPU" in text]
