@@ -50,6 +50,7 @@ def tensorrt() -> Answer:
     return _no(fault, trt.__version__) if fault else _yes(trt.__version__, "builds and runs engines here")
 
 
+# api: tensorrt-rtx
 def tensorrt_rtx() -> Answer:
     """Whether TensorRT-RTX builds an engine, which needs no GPU."""
     for name in RTX_MODULES:
