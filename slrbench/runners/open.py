@@ -66,8 +66,6 @@ def open_runner(
         raise BadInputError(f"threads is {threads}, expected at least 1", hint="--threads 1")
     constructor = getattr(import_backend(backend), _MODULES[backend][1])
     options: dict[str, Any] = {"check_card": False} if backend == "torch" and already_hashed else {}
-    if backend == "trt":
-        options = {"device": device, "precision": precision, "variant": variant}
     runner: Runner = constructor(
         path,
         threads=threads,
