@@ -69,8 +69,6 @@ def open_runner(
     check_options(backend, device, precision, variant)
     constructor = getattr(import_backend(backend), _MODULES[backend][1])
     options: dict[str, Any] = {"check_card": False} if backend == "torch" and already_hashed else {}
-    if backend == "trt":
-        options = {"device": device, "precision": precision, "variant": variant}
     runner: Runner = constructor(
         path,
         device="cuda" if backend == "trt" and device == "cpu" else device,
