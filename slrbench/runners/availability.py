@@ -161,20 +161,33 @@ def _installed(backend: str) -> dict[str, str]:
 
 
 def tried_availability(backend: str, device: str = "cpu") -> Availability:
-    """Like :func:`availability`, and the runtime is imported, too, in a fresh process."""
+    """Like :func:`availability`, and the runtime is imported, too, in a fresh process; on a GPU it is used there."""
     found = availability(backend, device)
-    failure = try_import(backend) if found.available else None
-    if found.available and failure is None and backend == "onnx" and device != "cpu":
-        provider = try_library("onnxruntime CUDA provider")  # it loads its CUDA part only when it is asked for it
-        if not provider.available:
-            return replace(found, available=False, why_not=provider.why_not, how_to_get=provider.how_to_get)
-    if failure is None:
+    if not found.available:
         return found
+    failure = try_import(backend)
+    if failure is None:
+        return found if device == "cpu" and backend != "trt" else _tried_on_gpu(found)
     packages = _installed(backend)
     how = f"pip install --force-reinstall {next(iter(packages), _RUNTIMES[backend].packages[0])}"
-    if len(packages) > 1:
+    if backend == "onnx" and len(packages) > 1:
         how = f"pip uninstall {' '.join(packages)}, then install one of them: they overwrite each other's files"
     return replace(found, available=False, why_not=f"it does not load: {failure}", how_to_get=how)
+
+
+def _tried_on_gpu(found: Availability) -> Availability:
+    """The backend's part for the GPU, which its import alone does not load."""
+    if found.backend in ("torch", "torchscript"):
+        failure = _failure(f"import torch; torch.zeros(1, device={found.device!r}).cpu()", "torch on the GPU")
+        how_to_get = "python -c 'import torch; torch.zeros(1, device=\"cuda\")' shows the whole error"
+        return found if failure is None else replace(found, available=False, why_not=failure, how_to_get=how_to_get)
+    parts = ["onnxruntime CUDA provider"] if found.backend == "onnx" else ["pycuda"]
+    if found.backend == "trt" and gpu.tensorrt_is_installed():
+        parts.append("tensorrt")
+    for part in map(try_library, parts):
+        if not part.available:
+            return replace(found, available=False, why_not=f"{part.name}: {part.why_not}", how_to_get=part.how_to_get)
+    return found
 
 
 def try_import(backend: str) -> str | None:
@@ -182,16 +195,17 @@ def try_import(backend: str) -> str | None:
 
     An installed package may still fail to load (a library is missing, two packages overwrote each other).
     """
-    return _import_failure(gpu.trt_module() if backend == "trt" else _RUNTIMES[backend].module)
+    module = gpu.trt_module() if backend == "trt" else _RUNTIMES[backend].module
+    return _failure(f"import {module}", f"import {module}")
 
 
 @cache
-def _import_failure(module: str) -> str | None:
-    command = [sys.executable, "-P", "-c", f"import {module}"]
+def _failure(code: str, what: str) -> str | None:
+    command = [sys.executable, "-P", "-c", code]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_IMPORT_LIMIT_S, check=False)
     except subprocess.TimeoutExpired:
-        return f"import {module} did not return within {_IMPORT_LIMIT_S:g} s"
+        return f"{what} did not return within {_IMPORT_LIMIT_S:g} s"
     if done.returncode == 0:
         return None
     return (done.stderr.strip().splitlines() or [f"the process ended with code {done.returncode}"])[-1]

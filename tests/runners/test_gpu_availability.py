@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from slrbench.runners import cuda_driver, gpu_availability, gpu_libraries
-from slrbench.runners.availability import availability
+from slrbench.runners.availability import availability, tried_availability
 from slrbench.runners.cuda_driver import CudaDriver
 from slrbench.runners.gpu_libraries import NAMES, try_library
 from slrbench.runners.gpu_probes import PROBES
@@ -113,6 +113,21 @@ def test_what_trt_lacks_is_told_one_after_another(describe, tmp_path: Path, monk
     monkeypatch.setattr(gpu_availability, "installed_version", lambda packages: "11.4.0")
     describe(H100, packages={"tensorrt": tmp_path, "pycuda": tmp_path})
     assert why_not("trt") == "None"
+
+
+@needs_no_gpu
+@pytest.mark.parametrize(("backend", "words"), [("torch", "driver"), ("onnx", "CUDA provider: lib"), ("trt", "pycuda")])
+def test_a_gpu_that_packages_promise_is_tried_for_real(describe, tmp_path: Path, backend: str, words: str) -> None:  # type: ignore[no-untyped-def]
+    if backend == "trt":
+        pytest.importorskip("tensorrt_rtx_bindings")
+        describe(RTX_4090, packages={"tensorrt": None, "pycuda": tmp_path})
+    else:
+        describe(H100)
+    assert why_not(backend) == "None"
+    found = tried_availability(backend, "cuda")
+    assert not found.available
+    assert words in str(found.why_not)
+    assert found.how_to_get
 
 
 # --- probes -----------------------------------------------------------------------------------------------------------
