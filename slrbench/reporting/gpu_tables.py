@@ -10,7 +10,7 @@ from slrbench.reporting.markdown import paragraphs, table
 if TYPE_CHECKING:
     from slrbench.reporting.tables import Line
 
-NOT_ON_A_GPU = "On the CPU only: not yet run on a GPU."
+NOT_ON_A_GPU = "What this report covers was not yet run on a GPU."
 """Stands in every report without a row of a GPU."""
 
 _PARTS = {

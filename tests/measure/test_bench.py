@@ -128,7 +128,31 @@ def test_an_unavailable_backend_alone_is_exit_3_and_writes_nothing(
     assert "error: backend 'trt' cannot run here: no CUDA device is visible" in error
     assert error.count("error:") == error.count("hint:") == 1
     assert not (tmp_path / "report").exists()
+    assert run("--backend", "trt", "--precision", "fp32,fp16", "--cuda-graph") == ExitCode.UNAVAILABLE
+    error = capsys.readouterr().err
+    assert error.count("error:") == error.count("hint:") == 1
     assert run("--backend", "onnx", "--device", "cuda") == ExitCode.UNAVAILABLE
+
+
+def test_what_makes_no_sense_is_a_row_among_others_and_exit_2_alone(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "report"
+    assert run(exported, "--backend", "torch", "--precision", "fp16", "-o", folder) == ExitCode.BAD_INPUT
+    assert "error: fp16 of torch is measured on a GPU only" in capsys.readouterr().err
+    assert not folder.exists()
+    arguments = ("--backend", "onnx,torch,trt", "--precision", "fp32,tf32", "--batch", "1,2", "--wer-clips", "2")
+    assert run(exported, *arguments, "-o", folder) == 0
+    report = read_report(folder)
+    assert {(row.backend, row.precision, row.batch) for row in report.summary} == {
+        (backend, "fp32", batch) for backend in ("onnx", "torch") for batch in (1, 2)
+    }
+    skipped = [(row.backend, row.precision, row.device) for row in report.skipped]
+    assert skipped == [
+        ("onnx", "tf32", "cpu"), ("torch", "tf32", "cpu"), ("trt", "fp32", "cuda"), ("trt", "tf32", "cuda"),
+    ]  # fmt: skip
+    assert {(a.precision, a.variant, a.device) for a in report.accuracies} == {("fp32", "", "cpu")}
+    assert "skipped tiny on trt tf32 cuda: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -144,6 +168,10 @@ def test_an_unavailable_backend_alone_is_exit_3_and_writes_nothing(
         (["--models", "no-such-model"], "there is no model 'no-such-model'"),
         (["--untrained", "lecturer"], "'lecturer' is not a network"),
         (["--name", "a/b"], "is not a name for a report"),
+        (["--precision", "fp8"], "--precision 'fp8' is not known, expected some of fp32, tf32, fp16, bf16, int8"),
+        (["--torch-mode", "jit"], "--torch-mode 'jit' is not known"),
+        (["--provider", "dml"], "--provider 'dml' is not known"),
+        (["--device", "cpu,gpu"], "unknown device 'gpu'"),
     ],
 )
 def test_wrong_usage_is_exit_2(
