@@ -98,6 +98,8 @@ def test_the_stubs_of_tensorrt_are_not_taken_for_tensorrt(describe, monkeypatch:
     stubs = ModuleSpec("tensorrt", None, is_package=True)  # no origin: a namespace package, as the stubs make it
     monkeypatch.setattr(gpu_availability, "find_spec", lambda name: stubs)
     assert not gpu_availability.tensorrt_is_installed()
+    monkeypatch.setattr(gpu_availability, "installed_version", lambda packages: "11.4.0")  # what is left of another
+    assert not gpu_availability.tensorrt_is_installed()
     assert why_not("trt") == "the package tensorrt is not installed"
     assert availability("trt", "cuda").how_to_get == "pip install 'slrbench[gpu]'"
 
