@@ -1,4 +1,4 @@
-"""The torchscript runner: a ``.torchscript`` file on the CPU, or on a CUDA device where its trace names no other."""
+"""The torchscript runner: a ``.torchscript`` file on the CPU, or on CUDA, to which it is moved while it is loaded."""
 
 import warnings
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from slrbench.errors import BadInputError, UnavailableError
+from slrbench.errors import BadInputError
 from slrbench.runners.inputs import check_artifact_file, check_input_kind
 from slrbench.runners.options import check_options
 from slrbench.runners.torch_module import ModuleRunner, set_threads
@@ -28,46 +28,41 @@ def open_torchscript(
     Raises:
         BadInputError: the file is missing or damaged, or not the one of ``expected_sha256``; precision or variant are
             not of this backend and device.
-        UnavailableError: the file can only run on the device that it was traced on, or the device cannot be used.
+        UnavailableError: torch cannot use the device.
     """
     check_options("torchscript", device, precision, variant)
     check_input_kind(input_kind)
     check_artifact_file(path, ".torchscript", expected_sha256=expected_sha256)
     set_threads(threads)
-    module = _load(path, "cpu")
-    if device != "cpu":
-        refuse_bound_to_cpu(module, path, device)
     place = place_of(device, precision)
-    if device != "cpu":
-        module = _load(path, place.device)  # a frozen module can only be moved while it is loaded
-    return ModuleRunner(
+    module = _load(path, place.device)  # a frozen module can only be moved while it is loaded
+    moved = 0 if device == "cpu" else move_device_constants(module, place.device)
+    runner = ModuleRunner(
         "torchscript", module.eval(), threads=threads, input_kind=input_kind, normalise_here=False, place=place,
         device=device, precision=precision,
     )  # fmt: skip
+    if device != "cpu":
+        runner.actual["device_constants_moved"] = moved
+    return runner
 
 
-def refuse_bound_to_cpu(module: Any, path: Path, device: str) -> None:
-    """Return where a trace creates no tensor on the CPU by name.
+def move_device_constants(module: Any, device: torch.device) -> int:
+    """Rewrite the devices that a trace names in its code, such as that of an LSTM's first state; how many there were.
 
-    ``torch.jit.load`` moves weights and constants, but not the devices that a trace holds as constants of its code: an
-    LSTM's initial states, zeros made on the device of the tracing, would stay on the CPU and meet weights on the GPU.
-
-    Raises:
-        UnavailableError: the trace does.
+    ``torch.jit.load`` moves weights and the tensors of a frozen graph, and leaves these: zeros made on the CPU would
+    meet weights on the GPU. To be called before the first run, since the executor keeps its own copy of the graph.
     """
-    graph = module.inlined_graph  # made anew at each look, and its nodes live as long as it does
-    users = {
-        use.user.kind()
-        for node in graph.findAllNodes("prim::Constant")
-        if node.output().type().kind() == "DeviceObjType" and node.output().toIValue() == torch.device("cpu")
-        for use in node.output().uses()
-    }
-    if users:
-        raise UnavailableError(
-            f"{path} was traced on a CPU and cannot run on {device}: its {', '.join(sorted(users))} name the device "
-            "that it was traced on, and torch.jit.load moves weights only",
-            hint="--backend torch,onnx,trt run this network on a GPU, --device cpu runs this file",
-        )
+    moved = 0
+    for each in module.modules():
+        try:
+            graph = each.graph
+        except (AttributeError, RuntimeError):  # a part that the trace never called has no code
+            continue
+        for node in graph.findAllNodes("prim::Constant"):
+            if node.output().type().kind() == "DeviceObjType" and "value" in node.attributeNames():
+                node.s_("value", str(device))
+                moved += 1
+    return moved
 
 
 def _load(path: Path, device: torch.device | str) -> Any:

@@ -2,12 +2,12 @@
 
 import json
 
-from exporters.artifact import InputKind
+from exporters.artifact import InputKind, Precision
 from slrbench.models.spec import BLANK
 from slrbench.training.card import CheckpointCard
 
 
-def metadata_of(card: CheckpointCard, kind: InputKind) -> dict[str, str]:
+def metadata_of(card: CheckpointCard, kind: InputKind, precision: Precision = "fp32") -> dict[str, str]:
     """What a loader of an artifact must know, as text; stored in every file."""
     return {
         "model_id": card.model_id,
@@ -18,6 +18,7 @@ def metadata_of(card: CheckpointCard, kind: InputKind) -> dict[str, str]:
         "normalisation": card.normalisation,
         "normalised_in_graph": "true" if kind == "uint8" else "false",
         "input_kind": kind,
+        "precision": precision,
         "frame_size": json.dumps(card.frame_size),  # height, width
         "frames_per_second": f"{card.frames_per_second:g}",
         "checkpoint_sha256": card.weights_sha256,

@@ -105,7 +105,7 @@ class Graphs:
                 path,
                 example_video=example_video(kind, height=height, width=width, shape=shape),
                 input_kind=kind,
-                metadata=metadata_of(self.card, kind) | {"precision": precision},
+                metadata=metadata_of(self.card, kind, precision),
                 exporter=self.exporter,
                 cast_first=True,
                 convert_to_opset=BF16_OPSET if precision == "bf16" else None,

@@ -1,9 +1,10 @@
 """torch's side of a GPU as far as a CPU can show it: switches, compiling, order of calls. It proves no GPU."""
 
+import io
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ from slrbench.runners import torch_places
 from slrbench.runners.torch_module import ModuleRunner
 from slrbench.runners.torch_places import CudaPlace, place_of
 from slrbench.runners.torch_precision import autocast, computed_precision, set_tf32, tf32_switches
-from slrbench.runners.torchscript import refuse_bound_to_cpu
+from slrbench.runners.torchscript import move_device_constants
 
 
 class Tiny(nn.Module):
@@ -119,29 +120,62 @@ def test_a_module_that_cannot_be_compiled_fails_with_a_hint(video: Any, monkeypa
 # --- TorchScript ------------------------------------------------------------------------------------------------------
 
 
-def load(path: Path) -> Any:
-    import warnings
+class Recurrent(nn.Module):
+    """An LSTM, whose first state a trace makes on the device of the tracing; and a part that a trace never calls."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(4, 3)
+        self.unused = nn.Linear(2, 2)
+
+    def forward(self, steps: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.lstm(steps)[0]
+        return outputs
+
+
+class OneWeight(nn.Module):
+    """The same in one tensor: a frozen trace of several does not load on the meta device, which cannot compare them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4, 3))
+
+    def forward(self, steps: torch.Tensor) -> torch.Tensor:
+        return torch.cat([torch.zeros(1, steps.shape[1], 3, device=steps.device), steps @ self.weight])[1:]
+
+
+def load_trace(module: nn.Module, device: str) -> Any:
+    steps = torch.zeros(2, 2, 4)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # TorchScript is deprecated altogether
+        trace = torch.jit.trace(module.eval(), steps, check_trace=False)
+        buffer = io.BytesIO()
+        torch.jit.save(torch.jit.freeze(trace) if isinstance(module, OneWeight) else trace, buffer)
+        buffer.seek(0)
+        return torch.jit.load(buffer, map_location=device)
+
+
+@pytest.mark.parametrize("network", [OneWeight, Recurrent])
+def test_a_trace_of_the_cpu_runs_elsewhere_once_its_device_constants_are_moved(network: type[nn.Module]) -> None:
+    # The meta device stands for a GPU: it takes part in no computation with tensors of the CPU.
+    steps = torch.zeros(5, 2, 4, device="meta")
+    unmoved, module = load_trace(network(), "meta"), load_trace(network(), "meta")
+    with torch.no_grad(), pytest.raises(RuntimeError, match="cpu"):
+        unmoved(steps)
+    assert move_device_constants(module, torch.device("meta")) >= 1
+    with torch.no_grad():
+        found = module(steps)
+    assert found.device.type == "meta"
+    assert found.shape == (5, 2, 3)
+
+
+def test_the_projects_own_trace_names_a_device_that_is_moved(files: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch.jit.load(str(path), map_location="cpu")
-
-
-def test_a_trace_that_makes_an_lstms_states_on_the_cpu_is_refused_on_a_gpu(files: Any) -> None:
-    path = files.path("torchscript")
-    with pytest.raises(UnavailableError, match=r"traced on a CPU and cannot run on cuda:0: its aten::zeros") as caught:
-        refuse_bound_to_cpu(load(path), path, "cuda:0")
-    assert "--device cpu" in str(caught.value.hint)
-
-
-def test_a_trace_that_names_no_device_may_be_moved(tmp_path: Path) -> None:
-    import warnings
-
-    path = tmp_path / "tiny.torchscript"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.save(torch.jit.freeze(torch.jit.trace(Tiny().eval(), torch.ones(2, 3, 4, 8, 8))), str(path))
-    refuse_bound_to_cpu(load(path), path, "cuda")
+        module = torch.jit.load(str(files.path("torchscript")), map_location="cpu")
+    assert move_device_constants(module, torch.device("meta")) >= 1
+    with torch.no_grad(), pytest.raises(RuntimeError, match="hidden tensor at meta"):
+        module(torch.zeros(1, 3, 8, 32, 32))
 
 
 # --- order of calls ---------------------------------------------------------------------------------------------------
