@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exporters.tensorrt_library import compute_capability_here, gpu_is_visible
+from tests.gpu.on_device import PRECISIONS
 
 if TYPE_CHECKING:
     from exporters.tensorrt_library import Library
     from slrbench.workflows.export import ExportResult
 
 HERE = Path(__file__).parent
-PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
 NO_GPU = "needs an NVIDIA GPU, and no CUDA device is visible"
 OLD_GPU = "needs a GPU of compute capability 8.0 or later"
 
@@ -93,11 +93,8 @@ def student(engines: dict[str, "ExportResult"]) -> Path:
 @pytest.fixture(scope="session")
 def student_engine(engines: dict[str, "ExportResult"], student: Path) -> Path:
     """The tiny student's fp32 engine."""
-    return student / next(
-        e.artifact.path
-        for e in engines["student"].entries
-        if e.artifact.label.startswith("trt") and e.artifact.precision == "fp32"
-    )
+    found = [e.artifact for e in engines["student"].entries if e.artifact.format == "trt"]
+    return student / next(artifact.path for artifact in found if artifact.precision == "fp32")
 
 
 @pytest.fixture(scope="session")

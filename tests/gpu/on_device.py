@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from slrbench.runners.open import open_runner
 from slrbench.runners.protocol import Runner
 
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
+
 
 def noise(batch: int, frames: int, size: int, seed: int = 0) -> NDArray[np.float32]:
     """Normalised video ``(B, 3, T, H, W)``."""

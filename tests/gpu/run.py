@@ -85,10 +85,18 @@ def _run(command: list[str], log: Path) -> int:
         for line in process.stdout:
             sys.stdout.write(line)
             sys.stdout.flush()
-            lines.append(line.replace(sys.prefix, "ENVIRONMENT").replace(str(ROOT), ".").replace(str(Path.home()), "~"))
+            lines.append(_without_paths(line))
     lines.append(f"exit code {process.returncode}\n")
     log.write_text("".join(lines), encoding="utf-8")
     return process.returncode
+
+
+def _without_paths(line: str) -> str:
+    """Reports are published: where things lie on this machine is nobody's business."""
+    for path, word in ((Path(sys.prefix), "ENVIRONMENT"), (ROOT, "."), (Path.home(), "~")):
+        if path != Path(path.anchor):
+            line = line.replace(str(path), word)
+    return line
 
 
 def _say(text: str) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.gpu.conftest import PRECISIONS
-from tests.gpu.on_device import call, noise, opened
+from tests.gpu.on_device import PRECISIONS, call, noise, opened
 
 if TYPE_CHECKING:
     from exporters.artifact import ManifestEntry, ParityVerdict

@@ -1,4 +1,4 @@
-"""torch and ONNX Runtime on a GPU: the provider that was asked for, TF32 on and off, half precision, compiled modules."""
+"""torch and ONNX Runtime on a GPU: the provider asked for, TF32 on and off, half precision, compiled modules."""
 
 from collections.abc import Callable
 from pathlib import Path
