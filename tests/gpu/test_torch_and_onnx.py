@@ -55,7 +55,8 @@ def test_tf32_is_on_where_it_was_asked_for_and_off_elsewhere(
     request: pytest.FixtureRequest, repository: Path, tmp_path: Path, backend: str
 ) -> None:
     """Rounding to 10 bits shows: against the fp32 of the CPU tf32's error is several times that of fp32."""
-    size, paths = 32, {}
+    size = 32
+    paths: dict[str, Path]
     if backend == "torch":  # it opens checkpoints only
         size, paths = 64, dict.fromkeys(("fp32", "tf32"), repository / "trained_models" / "teacher-full")
     else:
