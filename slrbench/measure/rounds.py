@@ -5,6 +5,7 @@ ICPE 2017). So every round visits every candidate, in a seeded random order; whi
 block on their pipes.
 """
 
+import os
 import random
 import tempfile
 from collections.abc import Callable, Sequence
@@ -193,7 +194,8 @@ class _Run:
         rested = cell.worker is not None
         worker = self._worker_of(cell)
         rule = asdict(self._settings.sampling)
-        own = {c.worker.pid for c in self._cells if c.worker is not None}
+        # This process holds a context of the GPU too, once it has built an engine.
+        own = {os.getpid(), *(c.worker.pid for c in self._cells if c.worker is not None)}
         if cell.gpu is not None:
             cell.gpu.begin(own=own, worker=worker.pid)
         answer = worker.ask("round", limit_s=self._settings.limit_s, rule=rule, settle=rested)

@@ -107,8 +107,10 @@ class PycudaCalls:
         context.detach()
         try:
             self._cuda_python().pop_context()
-        except UnavailableError:
-            return  # without cuda-python the entry stays, which matters to those only who use CUDA in this thread later
+        except (UnavailableError, CudaError):
+            # Without cuda-python the entry stays, which matters to those only who use CUDA in this thread later. And
+            # the context is let go of already: that the driver may not want to pop it then is no failure of closing.
+            return
 
     @_in_words("reading the GPU's name")
     def device_name(self) -> str:

@@ -42,10 +42,10 @@ class Draft:
         model = next(model for model in self.models if model.model_id == candidate.model)
         try:
             reference = stored_reference(folder, model.weights_sha256)
+            verdict = judge(candidate, infer, reference, machine=_gpu_of(candidate.device, self.environment))
         except SlrbenchError as error:
             self.notes.append(f"{_name(candidate)}: parity was not run: {error.message}")
             return
-        verdict = judge(candidate, infer, reference, machine=_gpu_of(candidate.device, self.environment))
         key = candidate.model_dump(
             include={"model", "backend", "format", "precision", "variant", "device", "input_kind"}
         )

@@ -58,19 +58,25 @@ def judge(candidate: Candidate, infer: Infer, reference: StoredReference, *, mac
         infer: from video to log-probabilities ``(T', B, C)``.
         reference: the checkpoint's outputs in fp32 on the CPU.
         machine: the GPU's name; empty on a CPU.
+
+    Raises:
+        BadInputError: the cases prove nothing: they are too few or too alike.
     """
 
     def found(frames: NDArray[Any]) -> NDArray[np.float32]:
         return infer(frames if candidate.input_kind == "uint8" else normalise(frames))
 
-    return check_parity(
-        reference,
-        found,
-        reference.inputs,
-        artifact_sha256=candidate.artifact_sha256,
-        backend=candidate.backend,
-        reference_name=reference.name,
-        gates=gates_for(candidate.precision),
-        gates_name=candidate.precision,
-        machine=machine,
-    )
+    try:
+        return check_parity(
+            reference,
+            found,
+            reference.inputs,
+            artifact_sha256=candidate.artifact_sha256,
+            backend=candidate.backend,
+            reference_name=reference.name,
+            gates=gates_for(candidate.precision),
+            gates_name=candidate.precision,
+            machine=machine,
+        )
+    except ValueError as error:  # the file was not written by an export
+        raise BadInputError(f"the parity cases: {error}", hint="export the model again") from error

@@ -213,3 +213,16 @@ def test_cases_of_other_weights_give_no_verdict_and_a_note(model: BenchModel) ->
     report = draft.report(measured(candidate))
     assert {row.parity for row in report.summary} == {"not run"}
     assert "parity was not run: " in report.notes[0]
+
+
+def test_cases_that_prove_nothing_give_no_verdict_and_a_note(model: BenchModel) -> None:
+    video = np.zeros((1, 4, 8, 4, 3), dtype=np.uint8)
+    write_parity_cases(
+        model.folder / CASES_NAME, [ParityInput(name="1x4", video=video, source="noise")], [network(normalise(video))],
+        reference="torch", built_from_sha256=model.weights_sha256,
+    )  # fmt: skip
+    _, candidate, draft = compiled(model)
+    draft.add_verdict(candidate, network)
+    report = draft.report(measured(candidate))
+    assert {row.parity for row in report.summary} == {"not run"}
+    assert "parity was not run: the parity cases: parity at 1 (B, T)" in report.notes[0]
