@@ -43,6 +43,7 @@ def check_parity(
     machine: str = "",
     export_shape: tuple[int, int] | None = None,
     minimum_shapes: int = MINIMUM_SHAPES,
+    needs_batch: bool = True,
 ) -> ParityVerdict:
     """Run both on every input, compare, and check the candidate's invariances.
 
@@ -60,11 +61,13 @@ def check_parity(
         machine: what the candidate runs on, for the record.
         export_shape: B and T of the export's example, where one was used.
         minimum_shapes: fewest shapes that make a verdict.
+        needs_batch: whether an input with B of 2 or more must be among them, and its rows are run alone; not for what
+            takes one batch size only.
 
     Raises:
         ValueError: the inputs are too few or too alike to mean anything, or a tolerance is negative.
     """
-    _require_inputs(inputs, export_shape, minimum_shapes)
+    _require_inputs(inputs, export_shape, minimum_shapes, needs_batch=needs_batch)
     if min(gates.atol, gates.rtol, gates.logsumexp_tolerance, gates.clear_margin, invariance_atol or 0.0) < 0:
         raise ValueError("tolerances must not be negative")
     cases, outputs = [], []
@@ -75,7 +78,7 @@ def check_parity(
         outputs.append(found)
     if invariance_atol is None:
         invariance_atol = max(gates.atol, FP32.atol) if gates.invariance_atol is None else gates.invariance_atol
-    invariances = _check_invariances(candidate, inputs, outputs, invariance_atol)
+    invariances = _check_invariances(candidate, inputs, outputs, invariance_atol, rows=needs_batch)
     needed = [case.needed_atol for case in cases]
     reasons = [f"{case.name}: {case.why}" for case in cases if not case.passed]
     reasons += [f"{invariance.name}: {invariance.why}" for invariance in invariances if not invariance.passed]
@@ -97,11 +100,13 @@ def check_parity(
     )
 
 
-def _require_inputs(inputs: Sequence[ParityInput], export_shape: tuple[int, int] | None, minimum: int) -> None:
+def _require_inputs(
+    inputs: Sequence[ParityInput], export_shape: tuple[int, int] | None, minimum: int, *, needs_batch: bool
+) -> None:
     others = {item.shape for item in inputs} - {export_shape}
     if len(others) < minimum:
         raise ValueError(f"parity at {len(others)} (B, T) other than {export_shape}, at least {minimum} are needed")
-    if all(item.shape[0] < 2 for item in inputs):
+    if needs_batch and all(item.shape[0] < 2 for item in inputs):
         raise ValueError("no input has a batch of 2 or more: rows that leak into each other would go unseen")
 
 
@@ -127,10 +132,18 @@ def one_line(error: BaseException, limit: int = 300) -> str:
 
 
 def _check_invariances(
-    candidate: Infer, inputs: Sequence[ParityInput], outputs: Sequence[NDArray[np.float64] | str], tolerance: float
+    candidate: Infer,
+    inputs: Sequence[ParityInput],
+    outputs: Sequence[NDArray[np.float64] | str],
+    tolerance: float,
+    *,
+    rows: bool,
 ) -> tuple[InvarianceResult, ...]:
     """What must hold of the artifact whatever the reference says."""
     pairs = list(zip(inputs, outputs, strict=True))
+    if not rows:
+        again = _attempt(candidate, inputs[0].video)
+        return (_invariance(REPETITION, [(outputs[0], again)], tolerance),)
     batches = [pair for pair in pairs if pair[0].shape[0] > 1]
     # One batch of each source; noise and real clips excite different parts of a network.
     chosen = {item.source: (item, output) for item, output in reversed(batches)}.values()

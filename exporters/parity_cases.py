@@ -9,7 +9,7 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,6 +48,20 @@ class StoredReference:
     def __call__(self, frames: NDArray[Any]) -> NDArray[np.float32]:
         """The stored output for the very array that is the video of one of ``inputs``."""
         return self._outputs[id(frames)]
+
+
+def inputs_within(inputs: Sequence[ParityInput], built_with: Mapping[str, Any]) -> tuple[ParityInput, ...]:
+    """The inputs whose batch and frames an artifact takes: all of them, but for an engine with a narrower profile."""
+    profile = built_with.get("profile", {})
+
+    def fits(item: ParityInput) -> bool:
+        return all(
+            profile[axis][0] <= size <= profile[axis][-1]
+            for axis, size in zip(("batch", "frames"), item.shape, strict=True)
+            if axis in profile
+        )
+
+    return tuple(item for item in inputs if fits(item))
 
 
 def write_parity_cases(

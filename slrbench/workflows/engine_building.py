@@ -22,6 +22,7 @@ from exporters.artifact import (
 from exporters.engine_options import EngineOptions, Range, target_name
 from exporters.gates import gates_for
 from exporters.input_adapter import tensor_specs
+from exporters.parity_cases import inputs_within
 from exporters.tensorrt_library import Library, LibraryUnavailableError, compute_capability_here, find_library
 from exporters.to_tensorrt import compute_capabilities_of, default_timing_cache, engine_from_onnx
 from slrbench.data.batching import normalise
@@ -152,7 +153,7 @@ class EngineBuilder:
         _, sha256, size = describe_files(folder, [name])
         parity, latency_s = None, None
         if not self.not_run_because and options is None:
-            parity, latency_s = self._judge(folder, name, sha256, graph, precision, kind)
+            parity, latency_s = self._judge(folder, name, sha256, graph, precision, kind, built_with)
         return _Build(
             path=path,
             sha256=sha256,
@@ -163,15 +164,29 @@ class EngineBuilder:
         )
 
     def _judge(
-        self, folder: Path, name: str, sha256: str, graph: Graph, precision: Precision, kind: InputKind
+        self,
+        folder: Path,
+        name: str,
+        sha256: str,
+        graph: Graph,
+        precision: Precision,
+        kind: InputKind,
+        built_with: dict[str, Any],
     ) -> tuple[ParityVerdict, float]:
         """Parity of the engine on this GPU, and a first impression of its latency in seconds."""
         runner = self._open(folder / name, sha256, precision, kind)
         try:
             verdict = self._graphs.judge(
-                runner, precision, kind, sha256=sha256, backend=self.library.name, machine=", ".join(gpu_names()[:1])
+                runner,
+                precision,
+                kind,
+                sha256=sha256,
+                backend=self.library.name,
+                machine=", ".join(gpu_names()[:1]),
+                built_with=built_with,
             )
-            item = next(item for item in self._graphs.reference.inputs if item.source == "clips")
+            taken = inputs_within(self._graphs.reference.inputs, built_with)
+            item = next(item for item in taken if item.source == "clips")
             video = item.video if kind == "uint8" else normalise(item.video)
             dynamic = run_on(runner, video)
             latency = median(timed_call(runner, video, perf_counter_ns)[0] for _ in range(CHOOSING_CALLS))

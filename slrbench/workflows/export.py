@@ -26,7 +26,7 @@ from slrbench.training.card import CheckpointCard, locate
 from slrbench.training.checkpoint import load_checkpoint
 from slrbench.workflows.artifact_building import Builder, ExporterChoice, summarise_reasons
 from slrbench.workflows.engine_building import EngineBuilder
-from slrbench.workflows.parity_reference import Reference
+from slrbench.workflows.parity_reference import Reference, shapes_of_profile
 from slrbench.workflows.typed_graphs import Graphs
 
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -175,7 +175,9 @@ def export_model(
     model, card = load_checkpoint(checkpoint)
     folder = locate(checkpoint)[0].parent
     corpus = open_corpus(card.data)
-    reference = Reference(model, card, corpus.split("dev"))
+    engine = engine or EngineOptions()
+    more = shapes_of_profile(engine.batch.as_list(), engine.frames.as_list()) if "trt" in chosen else ()
+    reference = Reference(model, card, corpus.split("dev"), more_shapes=more)
     manifest = _current_manifest(folder, card)
     entries, failures = [], []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
@@ -188,7 +190,7 @@ def export_model(
             folder=built,
             exporter="torchscript" if exporter_choice == "auto" else exporter_choice,
         )
-        engines = EngineBuilder(graphs, engine or EngineOptions()) if "trt" in chosen else None
+        engines = EngineBuilder(graphs, engine) if "trt" in chosen else None
         builder = Builder(
             model=model,
             card=card,

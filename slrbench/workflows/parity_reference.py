@@ -5,6 +5,7 @@ network gets them normalised by NumPy; a uint8 artifact will get them as they ar
 graph is compared too.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,15 +30,17 @@ CLIP_SHAPES = ((1, 63), (2, 30), (3, 17))
 class Reference:
     """The fp32 network on the CPU in evaluation mode, run once on every input for all artifacts."""
 
-    def __init__(self, model: Recogniser, card: CheckpointCard, split: Split) -> None:
-        """Make the inputs and run the network on them.
+    def __init__(
+        self, model: Recogniser, card: CheckpointCard, split: Split, *, more_shapes: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        """Make the inputs and run the network on them; ``more_shapes`` are (B, T) beside the usual ones.
 
         Raises:
             BadInputError: ``split`` cannot be used, see :func:`parity_inputs`.
             NegativeVerdictError: the network does not give log-probabilities; there is nothing to compare with.
         """
         self.name = f"torch {torch.__version__} eager, fp32, cpu"
-        self.inputs = parity_inputs(split, card.frame_size)
+        self.inputs = parity_inputs(split, card.frame_size, more_shapes=more_shapes)
         self._outputs = {id(item.video): _infer(model, item.video) for item in self.inputs}
         self._require_log_probs(card)
 
@@ -60,8 +63,12 @@ class Reference:
                     )
 
 
-def parity_inputs(split: Split, frame_size: tuple[int, int], *, seed: int = 0) -> tuple[ParityInput, ...]:
+def parity_inputs(
+    split: Split, frame_size: tuple[int, int], *, seed: int = 0, more_shapes: Sequence[tuple[int, int]] = ()
+) -> tuple[ParityInput, ...]:
     """Real clips from the beginning of ``split``, and noise from ``seed``, at ten (B, T) and at the export's own.
+
+    For ``more_shapes``, clips are laid end to end until they are long enough.
 
     Raises:
         BadInputError: the split has too few clips, or frames of another size than ``frame_size`` (height, width).
@@ -80,11 +87,30 @@ def parity_inputs(split: Split, frame_size: tuple[int, int], *, seed: int = 0) -
         length = min(most, *(len(clip) for clip in clips))
         video = np.stack([clip[:length] for clip in clips])
         inputs.append(ParityInput(name=f"clips {batch}x{length}", video=video, source="clips"))
+    for batch, length in more_shapes:
+        video = np.stack([_laid_end_to_end(split, first, length) for first in range(batch)])
+        inputs.append(ParityInput(name=f"clips end to end {batch}x{length}", video=video, source="clips"))
     generator = np.random.default_rng(seed)
     for batch, length in NOISE_SHAPES:
         video = generator.integers(0, 256, (batch, length, height, width, 3), dtype=np.uint8)
         inputs.append(ParityInput(name=f"noise {batch}x{length}", video=video, source="noise"))
     return tuple(inputs)
+
+
+def _laid_end_to_end(split: Split, first: int, length: int) -> NDArray[np.uint8]:
+    """``length`` frames of the clips from ``first`` on."""
+    parts: list[NDArray[np.uint8]] = []
+    while sum(len(part) for part in parts) < length:
+        parts.append(split[(first + len(parts)) % len(split)].frames)
+    return np.concatenate(parts)[:length]
+
+
+def shapes_of_profile(batch: Sequence[int], frames: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """(B, T) that a narrow profile of (min, opt, max) is judged on; none where it takes every usual case."""
+    usual = [*CLIP_SHAPES, *NOISE_SHAPES]
+    if all(batch[0] <= b <= batch[-1] for b, _ in usual) and all(frames[0] <= t <= frames[-1] for _, t in usual):
+        return ()
+    return tuple(dict.fromkeys(zip(batch, frames, strict=True)))
 
 
 def _infer(model: Recogniser, frames: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -22,7 +22,6 @@ from exporters.artifact import (
     write_manifest,
 )
 from exporters.gates import WER_ALLOWED_INT8, gates_for
-from exporters.input_names import EXAMPLE_SHAPE
 from exporters.parity import check_parity
 from exporters.parity_cases import CASES_NAME, StoredReference, read_parity_cases
 from exporters.tensorrt_library import compute_capability_here
@@ -37,7 +36,7 @@ from slrbench.runners.availability import require
 from slrbench.runners.open import open_runner
 from slrbench.runners.protocol import Runner
 from slrbench.training.card import CARD_NAME, CheckpointCard, read_card
-from slrbench.workflows.judging import run_on, with_wer_difference
+from slrbench.workflows.judging import cases_for, run_on, with_wer_difference
 
 Progress = Callable[[str], None]
 
@@ -135,18 +134,19 @@ class StoredJudge:
         def candidate(frames: NDArray[Any]) -> NDArray[np.float32]:
             return run_on(runner, frames if artifact.input_kind == "uint8" else normalise(frames))
 
+        inputs, asked = cases_for(self.cases.inputs, artifact.built_with)
         try:
             verdict = check_parity(
                 self.cases,
                 candidate,
-                self.cases.inputs,
+                inputs,
                 artifact_sha256=artifact.sha256,
                 backend=artifact.format,
                 reference_name=f"{self.cases.name}, stored",
                 gates=gates_for(artifact.precision),
                 gates_name=artifact.precision,
                 machine=machine_of(artifact.format),
-                export_shape=EXAMPLE_SHAPE,
+                **asked,
             )
         except ValueError as error:  # too few cases, or all alike: the file was not written by an export
             raise BadInputError(f"{self.folder / CASES_NAME}: {error}", hint="export the model again") from error

@@ -5,7 +5,7 @@ checked on what is at hand on any machine: ONNX Runtime's CPU provider, which co
 int8 graph with its own integer kernels; for bf16, which it lacks, torch runs the typed module.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +29,7 @@ from slrbench.runners.open import open_runner
 from slrbench.runners.protocol import Runner
 from slrbench.training.card import CheckpointCard
 from slrbench.workflows.artifact_metadata import metadata_of
-from slrbench.workflows.judging import run_on, with_wer_difference
+from slrbench.workflows.judging import cases_for, run_on, with_wer_difference
 from slrbench.workflows.parity_reference import Reference
 
 GraphPrecision = Literal["fp32", "fp16", "bf16", "int8"]
@@ -40,6 +40,7 @@ HALF_EXAMPLE_SHAPE = (2, 4)
 CALIBRATION_CLIPS = 16
 WER_SPLIT = "dev"
 WER_CLIPS = 100
+WER_BATCH = 8
 _BF16_STEPS = 60
 """Frames times clips of a parity case that torch still computes in bf16 on a CPU in reasonable time."""
 
@@ -151,9 +152,21 @@ class Graphs:
         )
 
     def judge(
-        self, runner: Runner, precision: Precision, kind: InputKind, *, sha256: str, backend: str, machine: str = ""
+        self,
+        runner: Runner,
+        precision: Precision,
+        kind: InputKind,
+        *,
+        sha256: str,
+        backend: str,
+        machine: str = "",
+        built_with: Mapping[str, Any] | None = None,
     ) -> ParityVerdict:
-        """Parity of an opened file with the gates of its precision; of int8 the word error rate, too."""
+        """Parity of an opened file with the gates of its precision; of int8 the word error rate, too.
+
+        ``built_with`` holds an engine's profile, which may not take every case.
+        """
+        inputs, asked = cases_for(self.reference.inputs, built_with or {})
 
         def candidate(frames: NDArray[Any]) -> NDArray[np.float32]:
             return run_on(runner, frames if kind == "uint8" else normalise(frames))
@@ -161,18 +174,21 @@ class Graphs:
         verdict = check_parity(
             self.reference,
             candidate,
-            self.reference.inputs,
+            inputs,
             artifact_sha256=sha256,
             backend=backend,
             reference_name=self.reference.name,
             gates=gates_for(precision),
             gates_name=precision,
             machine=machine,
-            export_shape=EXAMPLE_SHAPE,
+            **asked,
         )
-        return self._with_wer(verdict, runner, kind) if precision == "int8" else verdict
+        if precision != "int8":
+            return verdict
+        most = (built_with or {}).get("profile", {}).get("batch", [WER_BATCH])[-1]
+        return self._with_wer(verdict, runner, kind, batch=min(WER_BATCH, most))
 
-    def _with_wer(self, verdict: ParityVerdict, runner: Runner, kind: InputKind) -> ParityVerdict:
+    def _with_wer(self, verdict: ParityVerdict, runner: Runner, kind: InputKind, *, batch: int) -> ParityVerdict:
         split, vocabulary = self.corpus.split(WER_SPLIT), Vocabulary(glosses=self.card.glosses)
         if self._reference_wer is None:
 
@@ -181,9 +197,9 @@ class Graphs:
                     log_probs: NDArray[np.float32] = self.model(torch.from_numpy(video)).numpy()
                 return log_probs
 
-            self._reference_wer = evaluate(reference, split, vocabulary, batch=8, limit=WER_CLIPS).wer
+            self._reference_wer = evaluate(reference, split, vocabulary, batch=WER_BATCH, limit=WER_CLIPS).wer
         found = evaluate(
-            lambda video: run_on(runner, video), split, vocabulary, batch=8, limit=WER_CLIPS, input_kind=kind
+            lambda video: run_on(runner, video), split, vocabulary, batch=batch, limit=WER_CLIPS, input_kind=kind
         )
         return with_wer_difference(
             verdict,

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -14,7 +15,9 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from exporters.artifact import ExporterError, read_manifest
+from exporters.comparison import ParityInput
 from exporters.engine_options import EngineOptions, Range
+from exporters.parity import check_parity
 from exporters.parity_cases import read_parity_cases
 from exporters.tensorrt_library import Library, LibraryUnavailableError, find_library, gpu_is_visible, load_library
 from exporters.to_onnx import onnx_from_module
@@ -22,6 +25,7 @@ from exporters.to_tensorrt import engine_from_onnx
 from slrbench.cli.app import main
 from slrbench.errors import BadInputError, UnavailableError
 from slrbench.workflows.export import ExportResult, export_model
+from slrbench.workflows.judging import cases_for
 from tests.exporters.test_exported_files import EXAMPLE
 from tests.exporters.tiny_network import TinyNetwork
 
@@ -288,3 +292,45 @@ def test_wrong_options_are_exit_code_2(
 ) -> None:
     assert main(["export", str(checkpoints["student"]), "--formats", "trt", option, value]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_an_engine_with_a_narrow_profile_is_judged_on_shapes_that_it_takes(
+    checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoints["student"], folder)
+    narrow = EngineOptions(
+        builder="tensorrt-rtx",
+        batch=Range(min=2, opt=2, max=4),
+        frames=Range(min=24, opt=24, max=40),
+        compute_capabilities=("8.9",),
+    )
+    (entry,) = export_model(folder, formats=("trt",), engine=narrow).entries
+    cases = read_parity_cases(folder / "parity.npz")
+    within, asked = cases_for(cases.inputs, entry.artifact.built_with)
+    assert {(2, 24), (4, 40)} <= {item.shape for item in within}
+    assert all(2 <= item.shape[0] <= 4 and 24 <= item.shape[1] <= 40 for item in within)
+    assert asked["minimum_shapes"] == len({item.shape for item in within})
+    expected = {item.video.shape: cases(item.video) for item in within}
+
+    def candidate(video: np.ndarray) -> np.ndarray:
+        return expected[video.shape]  # KeyError where a row is run alone, as this engine would refuse it
+
+    verdict = check_parity(cases, candidate, within, artifact_sha256="0" * 64, backend="itself", **asked)
+    assert verdict.passed, verdict.reasons
+
+
+def test_an_engine_of_single_clips_is_judged_without_rows() -> None:
+    inputs = [ParityInput(name="x", video=np.zeros((1, 8, 4, 4, 3), np.uint8), source="clips")]
+    within, asked = cases_for(
+        [*inputs, ParityInput(name="y", video=np.zeros((2, 8, 4, 4, 3), np.uint8), source="noise")],
+        {"profile": {"batch": [1, 1, 1], "frames": [8, 8, 8]}},
+    )
+    assert within == tuple(inputs)
+
+    def uniform(video: np.ndarray) -> np.ndarray:
+        return np.full((2, len(video), 4), np.log(0.25))
+
+    verdict = check_parity(uniform, uniform, within, artifact_sha256="0" * 64, backend="itself", **asked)
+    assert verdict.passed
+    assert [found.name for found in verdict.invariances] == ["the same input twice gives the same output"]
