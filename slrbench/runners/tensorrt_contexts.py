@@ -137,13 +137,9 @@ class Contexts:
 
     def _new_slot(self) -> Slot:
         slot = Slot()
-        try:
-            slot.context = self._engine.new_context()
-            if self._buffers is not None:
-                self._bind(slot)
-        except BaseException:
-            slot.context = None  # else the error's traceback keeps it alive
-            raise
+        slot.context = self._engine.new_context()
+        if self._buffers is not None:
+            self._bind(slot)
         self._slots.append(slot)
         return slot
 

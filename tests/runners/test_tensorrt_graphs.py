@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slrbench.errors import UnavailableError
+from slrbench.errors import RunFailedError, UnavailableError
 from slrbench.runners.tensorrt_contexts import KEPT_SHAPES
 from tests.runners.host_cuda import HostCuda, check
 from tests.runners.host_engine import ACTIVATION_BYTES, HostTrt
@@ -25,6 +25,26 @@ def test_a_graph_is_captured_once_for_each_shape(engine: Path, host: HostCuda) -
     assert host.calls.count("launch") == 7
     runner.close()
     assert host.calls.count("destroy_executable") == 3
+
+
+def test_the_profiles_largest_shape_is_captured_also_where_it_comes_first(engine: Path, host: HostCuda) -> None:
+    runner = open_on_host(engine, host, variant="cuda-graph")
+    infer(runner, video(*LARGEST))
+    assert runner.actual["cuda_graph"] == "captured"
+    runner.close()
+
+
+def test_a_shape_whose_first_call_failed_is_captured_at_the_next(engine: Path, host: HostCuda) -> None:
+    runner = open_on_host(engine, host, variant="cuda-graph")
+    staged = runner.stage(video(1, 8))
+    host.fail_on = "trt.execute_async_v3"
+    with pytest.raises(RunFailedError, match="the engine failed on input"):
+        runner.run(staged)
+    assert runner.actual["cuda_graph"] == "not captured yet"
+    host.fail_on = ""
+    runner.run(staged)
+    assert runner.actual["cuda_graph"] == "captured"
+    runner.close()
 
 
 def test_more_shapes_than_are_kept_replace_the_oldest(engine: Path, onnx: Any, host: HostCuda) -> None:
