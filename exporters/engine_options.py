@@ -104,7 +104,7 @@ class EngineOptions:
                 f"--hardware-compatibility takes {', '.join(HARDWARE_COMPATIBILITIES)}",
             )
         unknown = [each for each in self.compute_capabilities if each not in RTX_COMPUTE_CAPABILITIES]
-        if unknown:
+        if unknown and self.builder != "tensorrt":
             raise _bad(
                 f"TensorRT-RTX cannot build for compute capability {unknown[0]}",
                 f"--compute-capability takes some of {', '.join(RTX_COMPUTE_CAPABILITIES)}",

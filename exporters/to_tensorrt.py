@@ -219,8 +219,9 @@ class _TimingCache:
             return
         self._before = path.read_bytes() if path.exists() else b""
         cache = config.create_timing_cache(self._before)
-        # A file of another version or GPU is not taken; the cache starts empty and replaces it.
         self._used = bool(cache is not None and config.set_timing_cache(cache, False))
+        if not self._used:  # of another version or GPU: start empty, and replace it
+            config.set_timing_cache(config.create_timing_cache(b""), False)
 
     def save(self) -> dict[str, Any] | str:
         """Write what the build added; says for the manifest what was done."""
@@ -247,7 +248,15 @@ def _build(
     config.progress_monitor = monitor
     library.messages.clear()
     made: list[Any] = []
-    thread = threading.Thread(target=lambda: made.append(builder.build_serialized_network(network, config)))
+    failed: list[Exception] = []
+
+    def build() -> None:
+        try:
+            made.append(builder.build_serialized_network(network, config))
+        except Exception as error:  # raised again below, where it is heard
+            failed.append(error)
+
+    thread = threading.Thread(target=build)
     thread.start()
     try:
         while thread.is_alive():
@@ -256,6 +265,8 @@ def _build(
         monitor.cancelled = True
         thread.join()
         raise
+    if failed:
+        raise ExporterError(f"{library.name} {library.version} failed while it built: {failed[0]}") from failed[0]
     plan = made[0] if made else None
     if plan is None:
         raise ExporterError(
@@ -326,8 +337,9 @@ def _runs_on(library: Library, capabilities: tuple[str, ...], options: EngineOpt
 
 
 def default_timing_cache(library: Library) -> Path | None:
-    """Where TensorRT's measurements are kept unless stated otherwise: by version, in the user's cache folder."""
+    """Where TensorRT's measurements are kept by default: in the user's cache folder, by version and GPU."""
     if library.is_rtx:
         return None
     root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return root / "slrbench" / f"tensorrt-{library.version}.timing-cache"
+    gpu = (compute_capability_here() or "").replace(".", "")
+    return root / "slrbench" / f"tensorrt-{library.version}-sm{gpu}.timing-cache"

@@ -131,8 +131,7 @@ class ModuleRunner:
             RunFailedError: the tensor cannot become an array: it is sparse or quantised.
         """
         try:
-            readable = pending.float() if pending.dtype == torch.bfloat16 else pending
-            result: NDArray[np.float32] = self._place.fetch(readable)
+            result: NDArray[np.float32] = self._place.fetch(pending)
         except (RuntimeError, TypeError) as error:
             raise RunFailedError(
                 f"the output of {self.backend} cannot be read: {_reason(error)}",

@@ -67,8 +67,8 @@ class CpuPlace:
         """Nothing to wait for."""
 
     def fetch(self, tensor: torch.Tensor) -> NDArray[Any]:
-        """The tensor's own memory."""
-        result: NDArray[Any] = tensor.numpy()
+        """The tensor's own memory; bfloat16, which NumPy lacks, as float32."""
+        result: NDArray[Any] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
         return result
 
     def seconds(self) -> float | None:
@@ -137,6 +137,8 @@ class CudaPlace:
     def fetch(self, tensor: torch.Tensor) -> NDArray[Any]:
         """Copied through pinned memory into an array of its own."""
         with torch.cuda.stream(self._stream):
+            if tensor.dtype == torch.bfloat16:  # which NumPy lacks
+                tensor = tensor.float()
             buffer = self._buffer(tensor)
             buffer.copy_(tensor, non_blocking=True)
         self._stream.synchronize()

@@ -69,6 +69,9 @@ class CompiledModule:
         torch._dynamo.utils.counters.clear()
         # Beyond its limit of recompilations torch would go on eagerly, under the compiled label.
         torch._dynamo.config.fail_on_recompile_limit_hit = True
+        # Parity and word errors take many shapes, each a graph or three of its own; torch's limit is 8.
+        torch._dynamo.config.recompile_limit = 256
+        torch._dynamo.config.accumulated_recompile_limit = 1024
         self.mode = COMPILE_MODES[variant]
         self._compiled: Module = torch.compile(module, mode=self.mode)
 

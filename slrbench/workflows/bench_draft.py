@@ -42,7 +42,16 @@ class Draft:
         model = next(model for model in self.models if model.model_id == candidate.model)
         try:
             reference = stored_reference(folder, model.weights_sha256)
-            verdict = judge(candidate, infer, reference, machine=_gpu_of(candidate.device, self.environment))
+            built_with = next(
+                (
+                    e.artifact.built_with
+                    for e in model.manifest.entries
+                    if e.artifact.sha256 == candidate.artifact_sha256
+                ),
+                None,
+            )
+            machine = _gpu_of(candidate.device, self.environment)
+            verdict = judge(candidate, infer, reference, machine=machine, built_with=built_with)
         except SlrbenchError as error:
             self.notes.append(f"{_name(candidate)}: parity was not run: {error.message}")
             return

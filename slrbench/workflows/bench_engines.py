@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,6 +23,12 @@ Export = Callable[..., Any]
 Engines = dict[tuple[str, str, str], SlrbenchError]
 """Model id, precision and input kind to why an engine could not be made."""
 
+PACKAGES = {
+    "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
+    "tensorrt-rtx": ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx"),
+}
+"""Library to the packages of which any tells its version."""
+
 TARGET = re.compile(r"(?P<library>rtx|trt)\.(?P<capabilities>sm\d+(?:-sm\d+)*)")
 
 
@@ -34,10 +41,35 @@ def fits(target: str, compute_capability: str | None) -> bool:
 
 
 def runs_on(engine: Artifact, compute_capability: str | None) -> bool:
-    """Whether an engine runs on such a GPU: :func:`fits`, or TensorRT built it for Ampere and everything after it."""
+    """Whether an engine runs on such a GPU with the library that is installed here.
+
+    :func:`fits`, or TensorRT built it for Ampere and everything after it.
+    """
+    if not library_fits(engine):
+        return False
     if engine.target.startswith("trt.") and engine.built_with.get("hardware_compatibility") == "ampere_plus":
         return compute_capability is not None and int(compute_capability.partition(".")[0]) >= 8
     return fits(engine.target, compute_capability)
+
+
+def library_fits(engine: Artifact) -> bool:
+    """Whether the library that built an engine is installed here, in its very version where the engine asks for that.
+
+    An engine of a manifest that does not say what built it is not ruled out: loading it will tell.
+    """
+    built_by = engine.built_with.get("builder")
+    if built_by not in PACKAGES:
+        return True
+    here = next((found for package in PACKAGES[built_by] if (found := _version(package)) is not None), None)
+    same = here == engine.built_with.get("builder_version")
+    return same or (here is not None and bool(engine.built_with.get("version_compatible")))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def choose_engine(
@@ -68,6 +100,8 @@ def choose_engine(
     if not fitting:
         targets = ", ".join(entry.artifact.target for entry in found)
         here = "no GPU is visible" if compute_capability is None else f"the GPU has {compute_capability}"
+        if any(fits(entry.artifact.target, compute_capability) for entry in found):
+            here += ", and the library that built them is not installed here in that version"
         raise BadInputError(f"{model} has {precision} engines for {targets} only, and {here}", hint=again)
     passed = [entry for entry in fitting if entry.parity_word == "passed"]
     return (passed or fitting)[-1]

@@ -51,8 +51,8 @@ def find_file(model: "BenchModel", way: Way, input_kind: str, engines: Engines) 
 
 
 def _in_this_way(model: "BenchModel", file: BenchFile, way: Way) -> BenchFile:
-    """The file with what its verdict is worth in this way; a CUDA graph replays an engine's own kernels."""
-    own = way.backend == "trt" or (way.device == "cpu" and not way.variant)
+    """The file with what its verdict is worth in this way: none where it runs otherwise than it was judged."""
+    own = not way.variant and (way.backend == "trt" or way.device == "cpu")
     if own or file.parity != "passed" or model.card is None:
         return file
     variant = f", {way.variant}" if way.variant else ""

@@ -4,6 +4,7 @@ What an export proves, it proves on the CPU in the file's own types. The same fi
 or compiled is judged here, through the very process that was timed and after its last round.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from slrbench.data.batching import normalise
 from slrbench.errors import BadInputError
 from slrbench.measure.rounds import Infer
 from slrbench.records import Accuracy, Candidate
+from slrbench.workflows.judging import cases_for
 
 
 def way_key(what: Accuracy | Candidate) -> tuple[str, ...]:
@@ -50,7 +52,14 @@ def stored_reference(folder: Path, weights_sha256: str) -> StoredReference:
     return found
 
 
-def judge(candidate: Candidate, infer: Infer, reference: StoredReference, *, machine: str) -> ParityVerdict:
+def judge(
+    candidate: Candidate,
+    infer: Infer,
+    reference: StoredReference,
+    *,
+    machine: str,
+    built_with: Mapping[str, Any] | None = None,
+) -> ParityVerdict:
     """Run every case through ``infer`` and compare with the gates of the candidate's precision.
 
     Args:
@@ -58,6 +67,7 @@ def judge(candidate: Candidate, infer: Infer, reference: StoredReference, *, mac
         infer: from video to log-probabilities ``(T', B, C)``.
         reference: the checkpoint's outputs in fp32 on the CPU.
         machine: the GPU's name; empty on a CPU.
+        built_with: of an engine, whose profile may not take every case.
 
     Raises:
         BadInputError: the cases prove nothing: they are too few or too alike.
@@ -67,16 +77,18 @@ def judge(candidate: Candidate, infer: Infer, reference: StoredReference, *, mac
         return infer(frames if candidate.input_kind == "uint8" else normalise(frames))
 
     try:
+        inputs, asked = cases_for(reference.inputs, built_with or {})
         return check_parity(
             reference,
             found,
-            reference.inputs,
+            inputs,
             artifact_sha256=candidate.artifact_sha256,
             backend=candidate.backend,
             reference_name=reference.name,
             gates=gates_for(candidate.precision),
             gates_name=candidate.precision,
             machine=machine,
+            **asked,
         )
     except ValueError as error:  # the file was not written by an export
         raise BadInputError(f"the parity cases: {error}", hint="export the model again") from error

@@ -30,6 +30,7 @@ from slrbench.errors import UnavailableError
 from slrbench.measure.clock import perf_counter_ns
 from slrbench.measure.environment import gpu_names
 from slrbench.measure.sampling import timed_call
+from slrbench.runners.availability import availability
 from slrbench.runners.open import open_runner
 from slrbench.workflows.artifact_metadata import file_name
 from slrbench.workflows.judging import run_on
@@ -114,6 +115,7 @@ class EngineBuilder:
             outputs=outputs,
             built_with={
                 **best.built_with,
+                "gpu": None if self.library.is_rtx else next(iter(gpu_names()), None),
                 "onnx": {**graph.built_with, "sha256": graph.sha256},
                 **({"builds": _spread(builds, best)} if len(builds) > 1 else {}),
             },
@@ -233,6 +235,9 @@ def why_not_run_here(library: Library, capabilities: tuple[str, ...]) -> str:
     here = compute_capability_here()
     if here is None:
         return NEEDS_RTX_GPU if library.is_rtx else "needs a GPU"
+    runs = availability("trt", "cuda")
+    if not runs.available:
+        return f"needs what runs engines: {runs.why_not}"
     if here not in capabilities:
         kind = "an RTX GPU" if library.is_rtx else "a GPU"
         return f"needs {kind} of compute capability {' or '.join(capabilities)}, the one here has {here}"

@@ -121,6 +121,8 @@ def evaluate_path(
     accuracy = Accuracy(
         model=target.card.model_id if target.card is not None else target.path.name,
         backend=target.backend,
+        precision=target.precision,
+        device=device_of(target.backend),
         artifact_sha256=target.sha256,
         split=split,
         data=corpus.spec,
