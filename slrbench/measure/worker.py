@@ -62,8 +62,8 @@ class _Worker:
         device: str,
         threads: int,
         input_kind: str,
-        precision: str,
-        variant: str,
+        precision: str = "fp32",
+        variant: str = "",
         sha256: str | None,
         first_input: str | None,
     ) -> dict[str, Any]:

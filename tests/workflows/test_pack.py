@@ -496,8 +496,15 @@ def test_an_engine_without_a_manifest_cannot_be_judged(tmp_path: Path, run: Run)
 
 
 def test_int8_is_not_judged_without_clips(model: Path, tmp_path: Path, run: Run) -> None:
-    artifact = entry_of(model, "model.onnx").artifact.model_copy(update={"precision": "int8"})
-    change_entry(model, "model.onnx", artifact=artifact)
+    graph = onnx.load(model / "model.onnx")
+    onnx.helper.set_model_props(graph, {p.key: p.value for p in graph.metadata_props} | {"precision": "int8"})
+    onnx.save(graph, model / "model.onnx")
+    files, sha256, size = describe_files(model, ["model.onnx"])
+    update = {"precision": "int8", "files": files, "sha256": sha256, "size_bytes": size}
+    entry = entry_of(model, "model.onnx")
+    assert entry.parity is not None
+    parity = entry.parity.model_copy(update={"artifact_sha256": sha256})
+    change_entry(model, "model.onnx", artifact=entry.artifact.model_copy(update=update), parity=parity)
     code, _, err = run("verify", model / "model.onnx", "--again")
     assert code == 3
     assert "there are no clips here" in err
