@@ -241,7 +241,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     fake = FakeCuda()
     instead = SimpleNamespace(
         cuda=fake, device=lambda *_: torch.device("cpu"), from_numpy=torch.from_numpy, backends=torch.backends,
-        version=torch.version, __version__=torch.__version__,
+        version=torch.version, __version__=torch.__version__, bfloat16=torch.bfloat16, float32=torch.float32,
     )  # fmt: skip
     monkeypatch.setattr(torch_places, "torch", instead)
     monkeypatch.setattr(torch_places, "_pinned_like", torch.empty_like)

@@ -19,6 +19,7 @@ from exporters.artifact import (
     write_manifest,
 )
 from exporters.engine_options import Range
+from exporters.parity_cases import CASES_NAME
 from slrbench.errors import BadInputError, NegativeVerdictError, RunFailedError, SlrbenchError, UnavailableError
 from slrbench.measure.rounds import MeasureSettings
 from slrbench.models.spec import ModelSpec
@@ -239,10 +240,19 @@ def test_an_engine_whose_profile_is_not_known_is_asked_for_any_shape(model: Path
 @pytest.mark.usefixtures("gpu")
 def test_every_precision_opens_its_own_engine_and_a_cuda_graph_the_same(model: Path) -> None:
     paths = [str(add(model, precision)) for precision in ("fp32", "tf32", "fp16")]
+    (model / CASES_NAME).write_bytes(b"")  # with cases at hand, the benchmark itself judges the replayed graph
     found = plan(model, precisions=("fp32", "tf32", "fp16", "bf16"), cuda_graph=True)
     assert [c.path for c in found.candidates] == paths
     assert {c.variant for c in found.candidates} == {"cuda-graph"}
     assert [row.precision for row, _ in found.refused] == ["bf16"]
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_cuda_graph_is_refused_where_nothing_is_there_to_judge_its_replay_by(model: Path) -> None:
+    add(model)
+    found = plan(model, cuda_graph=True)
+    assert not found.candidates
+    assert "no parity cases lie beside it" in found.refused[0][0].reason
 
 
 def test_where_tensorrt_cannot_run_there_is_one_row_for_each_precision_and_not_for_each_shape(model: Path) -> None:
