@@ -6,22 +6,35 @@ report.json, format history
     1: first version.
     2: precision, variant and device of accuracies and rows; device time, device memory and the GPU's state of
        measurements; engines without a verdict. Version 1 is read: what it has not is left empty.
+    3: the baseline measured twice, marked samples, intervals, comparisons, the machine's peaks, load scenarios and
+       streams, errors of each clip. Versions 1 and 2 are read: what they have not is left empty.
 """
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-REPORT_SCHEMA_VERSION = 2
+REPORT_SCHEMA_VERSION = 3
 
 ParityWord = Literal["passed", "failed", "not run"]
 Scope = Literal["compute", "end_to_end"]
+SpeedVerdict = Literal["FASTER", "SLOWER", "SAME", "UNCLEAR"]
+BoundBy = Literal["compute", "memory", "overhead"]
 
 
 class Record(BaseModel):
     """A frozen record that refuses fields it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Interval(Record):
+    """A figure with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+    confidence: float = Field(default=0.95, description="0 .. 1, two-sided")
 
 
 class CheckResult(Record):
@@ -55,6 +68,7 @@ class Candidate(Record):
     path: str = Field(description="the file that the runner opens; in reports as seen from where the command ran")
     artifact_sha256: str
     size_bytes: int
+    compressed_bytes: int | None = Field(default=None, description="the files through zlib, as a download would be")
     parameters: int | None = None
     macs: int | None = Field(default=None, description="multiply-accumulates of one call at this batch and frames")
     parity: ParityWord = "not run"
@@ -108,7 +122,53 @@ class Measurement(Record):
     gpu: dict[str, Any] = Field(
         default_factory=dict, description="state of the GPU before and after each round; empty on a CPU"
     )
+    marks: dict[str, tuple[int, ...]] = Field(
+        default_factory=dict,
+        description="indices of samples that were taken under contention, by what was seen: ``steal``, ``run queue``, "
+        "``switched out``, ``throttled``, ``foreign GPU work``; no sample is ever left out",
+    )
+    steady_rss_bytes: int | None = Field(
+        default=None, description="resident memory after the last round: the most over the candidate's processes"
+    )
+    cold_starts: tuple[dict[str, float], ...] = Field(
+        default=(), description="import, load and first call (s) of every fresh process, in order"
+    )
+    parallel: tuple["ParallelRun", ...] = Field(default=(), description="offline throughput, by requests in flight")
+    energy: "Energy | None" = Field(default=None, description="null: not asked for")
+    output_check: "OutputCheck | None" = Field(default=None, description="null: nothing to compare with")
     warnings: tuple[str, ...] = ()
+
+
+class ParallelRun(Record):
+    """Offline throughput: calls as fast as they come, several requests in flight."""
+
+    requests: int = Field(ge=1, description="requests in flight")
+    calls: int
+    seconds: float = Field(description="wall time from the first call's start to the last one's end")
+
+
+class Energy(Record):
+    """Energy over back-to-back calls, from the machine's own counters."""
+
+    source: str = Field(default="", description="``RAPL package``, ``NVML``")
+    joules: float | None = None
+    calls: int = 0
+    seconds: float = 0.0
+    unavailable: str = Field(default="", description="why there is none, such as ``not available here: no RAPL``")
+
+
+class OutputCheck(Record):
+    """Outputs of sampled timed calls against the reference, and what one clip over and over does to the time."""
+
+    compared_with: str = Field(description="what the outputs were compared with, in words")
+    calls: int = Field(description="timed calls whose output was compared")
+    max_abs_error: float | None = Field(default=None, description="largest absolute difference of log-probabilities")
+    decoded_alike: bool | None = Field(default=None, description="whether all decode to the same glosses")
+    passed: bool
+    repeated_ratio: float | None = Field(
+        default=None, description="median time with one clip repeated / with clips in rotation"
+    )
+    caches: bool = Field(default=False, description="repeating one clip is faster by more than 10 %")
 
 
 class ErrorCounts(Record):
@@ -144,6 +204,19 @@ class Accuracy(Record):
     counts: ErrorCounts
     wer: float = Field(description="0 .. , a share, not percent")
     sequences_wrong: int = Field(description="clips whose decoded sequence is not the reference")
+    clip_errors: tuple[int, ...] = Field(
+        default=(), description="errors (S + D + I) of each clip, in the split's order"
+    )
+    clip_words: tuple[int, ...] = Field(default=(), description="reference words of each clip")
+    decoded: tuple[tuple[str, ...], ...] = Field(default=(), description="glosses decoded from each clip")
+    wer_interval: Interval | None = Field(default=None, description="bootstrap over clips")
+    against: str = Field(default="", description="SHA-256 of the fp32 checkpoint that it is compared with")
+    wer_difference: Interval | None = Field(
+        default=None, description="WER minus the fp32 checkpoint's on the same clips, paired bootstrap over clips"
+    )
+    agreement: float | None = Field(
+        default=None, description="share of clips that decode as with the fp32 checkpoint, 0 .. 1"
+    )
 
 
 class Skipped(Record):
@@ -200,6 +273,85 @@ class SummaryRow(Record):
     wer_split: str | None
     parity: ParityWord
     artifact_sha256: str
+    measurement: int | None = Field(default=None, description="index into measurements; null in older reports")
+    machine: str = Field(default="", description="which machine, in a report merged from several; else empty")
+    p50_interval: Interval | None = Field(default=None, description="of p50_s, bootstrap over rounds")
+    p50_unmarked_s: float | None = Field(default=None, description="p50_s without the samples that are marked")
+    marked_samples: int = 0
+    p90_bound_s: float | None = Field(default=None, description="MLPerf's upper bound of p90 (early stopping, 99 %)")
+    p95_bound_s: float | None = None
+    p99_bound_s: float | None = None
+    compressed_bytes: int | None = None
+    steady_rss_bytes: int | None = None
+    joules_per_clip: float | None = None
+    wer_interval: Interval | None = None
+    streams: int | None = Field(default=None, description="25 fps streams sustained with p99 under the bound")
+    peak_share: float | None = Field(default=None, description="share of what the machine can reach here, 0 .. 1")
+    bound_by: BoundBy | None = None
+
+
+class Comparison(Record):
+    """A row against the baseline, paired by round."""
+
+    row: int = Field(description="index into summary")
+    baseline: int = Field(description="index into summary: same scope and shape")
+    ratio: Interval = Field(description="time of the row / time of the baseline; below 1 is faster")
+    verdict: SpeedVerdict
+    more_rounds: int | None = Field(default=None, description="rounds that UNCLEAR would still need, estimated")
+
+
+class NoiseFloor(Record):
+    """The baseline against itself (A/A): what this session cannot tell apart."""
+
+    ratio: Interval = Field(description="second copy / first copy, end to end, paired by round")
+    threshold: float = Field(description="practical threshold, a share such as 0.02")
+    valid: bool = Field(description="false: the interval excludes 1 by more than the threshold")
+
+
+class ScalingFit(Record):
+    """How a figure grows along one axis, all else equal: least squares, ``value = intercept + slope * axis``."""
+
+    row: int = Field(description="index into summary of one of its rows, which names the candidate")
+    axis: Literal["frames", "batch", "threads", "size"]
+    figure: Literal["p50_s", "peak_rss_bytes"]
+    points: tuple[tuple[float, float], ...] = Field(description="(axis value, figure)")
+    intercept: float
+    slope: float = Field(description="seconds or bytes for one more frame, clip, thread or pixel of height")
+    r_squared: float | None = None
+
+
+class MachinePeak(Record):
+    """What this machine reaches by itself, measured in the same run."""
+
+    device: str = "cpu"
+    threads: int
+    precision: str = "fp32"
+    flops_per_s: float | None = Field(description="of a large matrix product; two per multiply-accumulate")
+    bytes_per_s: float | None = Field(description="of a stream copy, read and written bytes together")
+    how: str = Field(default="", description="library and sizes")
+
+
+class LoadRun(Record):
+    """One load scenario of one candidate."""
+
+    candidate: Candidate
+    scenario: Literal["SingleStream", "MultiStream", "Server", "Offline", "streams"]
+    settings: dict[str, Any] = Field(default_factory=dict)
+    valid: bool = Field(description="whether the scenario's own conditions were met")
+    figure: float | None = Field(
+        description="SingleStream, MultiStream: latency (s) at its percentile; Server, Offline: clips per second; "
+        "streams: how many are sustained"
+    )
+    percentiles_s: dict[str, float] = Field(
+        default_factory=dict, description="p50, p90, p95, p99 from intended arrival"
+    )
+    samples: int = 0
+    loadgen: dict[str, Any] = Field(default_factory=dict, description="LoadGen's own result; empty for streams")
+    files: tuple[str, ...] = Field(default=(), description="LoadGen's log files, relative to the report's folder")
+    points: tuple[dict[str, float], ...] = Field(
+        default=(), description="what the search tried: rate or streams, p99_s, and whether it was within the bound"
+    )
+    reason: str = Field(default="", description="why it is not valid, or has no figure")
 
 
 class Rejection(Record):
@@ -207,6 +359,15 @@ class Rejection(Record):
 
     row: int = Field(description="index into summary")
     reason: str
+
+
+class Sensitivity(Record):
+    """At which value of a limit the choice changes, and to what."""
+
+    limit: str = Field(description="name of the requirement, such as ``max_p99_ms``")
+    value: float = Field(description="in the requirement's unit")
+    direction: Literal["below", "above"]
+    row: int | None = Field(description="index into summary of the choice there; null: nothing is feasible")
 
 
 class Decision(Record):
@@ -217,6 +378,14 @@ class Decision(Record):
     recommended: int | None = Field(description="index into summary; null: nothing can be recommended")
     reason: str
     rejected: tuple[Rejection, ...] = ()
+    requirements: dict[str, float | str] = Field(default_factory=dict, description="limits that were set, by name")
+    objective: Literal["latency", "throughput", "size", "wer"] = "latency"
+    runner_up: int | None = Field(default=None, description="index into summary: what would be taken without the first")
+    front_share: dict[int, float] = Field(
+        default_factory=dict, description="row to the share of resamples in which it is on the front, 0 .. 1"
+    )
+    sensitivity: tuple[Sensitivity, ...] = ()
+    nearest_miss: int | None = Field(default=None, description="where nothing is feasible: the row that misses least")
 
 
 class TrainingFigures(Record):
@@ -237,7 +406,7 @@ class TrainingFigures(Record):
 
 
 class Report(Record):
-    """report.json. ``summary`` and ``decision`` are derived from ``measurements`` and written for other programs."""
+    """report.json. ``summary`` and what follows it are derived from ``measurements`` and written for other programs."""
 
     schema_version: int = REPORT_SCHEMA_VERSION
     title: str
@@ -262,7 +431,18 @@ class Report(Record):
     measuring: dict[str, Any] = Field(
         default_factory=dict, description="how it was measured: settings, seed, order of candidates in each round"
     )
+    baseline: int | None = Field(
+        default=None, description="index into measurements of what the others are compared with"
+    )
+    control: Measurement | None = Field(
+        default=None, description="the baseline measured a second time as if it were another candidate (A/A)"
+    )
+    peaks: tuple[MachinePeak, ...] = ()
+    load: tuple[LoadRun, ...] = ()
     summary: tuple[SummaryRow, ...] = ()
+    noise_floor: NoiseFloor | None = None
+    comparisons: tuple[Comparison, ...] = ()
+    scaling: tuple[ScalingFit, ...] = ()
     decision: Decision | None = None
     tables: dict[str, list[dict[str, Any]]] = Field(
         default_factory=dict, description="further tables by title (distillation ablation), one object per row"
