@@ -20,6 +20,7 @@ from slrbench.runners.availability import require
 from slrbench.runners.inputs import artifact_sha256
 from slrbench.runners.open import open_runner
 from slrbench.training.card import CARD_NAME, CheckpointCard, locate, read_card
+from slrbench.workflows.archive import is_zip
 from slrbench.workflows.stored_parity import StoredJudge, device_of, record_verdict
 
 Kind = Literal["checkpoint", "torchscript", "onnx", "openvino", "trt"]
@@ -50,6 +51,7 @@ _WRONG_FILES = {
     ".pt": "a TorchScript file is named .torchscript; a state dict alone does not say what the network computes",
     ".pth": "a TorchScript file is named .torchscript; a state dict alone does not say what the network computes",
 }
+_ZIP_HINT = f"an archive of pack ends in .zip; {_WRONG_FILES['.pt']}"
 
 
 class FileVerdict(Record):
@@ -114,7 +116,10 @@ def kind_of(path: Path) -> Kind:
             raise BadInputError(f"there is no file {path}", hint="python -m slrbench export MODEL writes the artifacts")
         return _KINDS[path.suffix]
     if path.is_file() and path.suffix in _WRONG_FILES:
-        raise BadInputError(f"{path} cannot be verified", hint=_WRONG_FILES[path.suffix])
+        hint = _ZIP_HINT if path.suffix == ".bin" and is_zip(path) else _WRONG_FILES[path.suffix]
+        raise BadInputError(f"{path} cannot be verified", hint=hint)
+    if path.is_file() and is_zip(path):
+        raise BadInputError(f"{path} is a zip file, and none that pack wrote", hint=_ZIP_HINT)
     locate(path)
     return "checkpoint"
 
