@@ -34,6 +34,7 @@ from slrbench.data.packed import CLIPS_NAME
 from slrbench.errors import BadInputError
 from slrbench.records import Record
 from slrbench.training.card import CARD_NAME
+from slrbench.workflows.wheel import wheel_name
 
 PACK_NAME = "pack.json"
 SUFFIX = ".slrpack.zip"
@@ -360,7 +361,7 @@ def _check_contents(folder: Path, record: PackRecord, path: Path) -> None:
         raise BadInputError(f"{path}: its manifest names an artifact twice", hint=_COPY_AGAIN)
     hashes = {entry.name: entry.sha256 for entry in record.files}
     files = {file.name: file.sha256 for entry in manifest.entries for file in entry.artifact.files}
-    if unknown := sorted(set(hashes) - _ALWAYS - {CLIPS_NAME} - set(files)):
+    if unknown := sorted(set(hashes) - _ALWAYS - {CLIPS_NAME, wheel_name(record.slrbench_version)} - set(files)):
         raise BadInputError(f"{path} holds {unknown[0]}, which its manifest does not name", hint=_COPY_AGAIN)
     for name, sha256 in files.items():
         if hashes.get(name) != sha256:
