@@ -33,7 +33,7 @@ from exporters.parity_cases import CASES_NAME, UNREADABLE
 from slrbench.data.packed import CLIPS_NAME
 from slrbench.errors import BadInputError
 from slrbench.records import Record
-from slrbench.training.card import CARD_NAME
+from slrbench.training.card import CARD_NAME, WEIGHTS_NAME
 from slrbench.workflows.wheel import wheel_name
 
 PACK_NAME = "pack.json"
@@ -51,6 +51,7 @@ _ZIP = b"PK\x03\x04"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _ALWAYS = {CARD_NAME, MANIFEST_NAME, CASES_NAME, REQUIREMENTS_NAME, README_NAME}
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can say: the same contents give the same bytes
+_PACK_AGAIN = "pack the model again where it was trained, and copy the archive here"
 _COPY_AGAIN = "copy the archive again, or pack the model again with python -m slrbench pack MODEL"
 
 
@@ -114,6 +115,32 @@ def _first_name(path: Path) -> bytes:
 def is_unpacked(path: Path) -> bool:
     """Whether a path is the folder of an unpacked archive."""
     return (path / PACK_NAME).is_file()
+
+
+def require_checkpoint(folder: Path) -> None:
+    """Return unless the folder was unpacked from an archive, which holds artifacts only.
+
+    Raises:
+        BadInputError: it was.
+    """
+    if is_unpacked(folder) and not (folder / WEIGHTS_NAME).exists():
+        raise BadInputError(
+            f"{folder} was unpacked from an archive, and holds no checkpoint",
+            hint=f"python -m slrbench verify {folder} judges its artifacts",
+        )
+
+
+def unless_unpacked(folder: Path, hint: str, *, damaged: bool = False) -> str:
+    """A hint that an export follows, or what helps in an unpacked archive, which cannot be exported from.
+
+    Args:
+        folder: the model's folder.
+        hint: what helps where the model was trained.
+        damaged: whether the archive's own file would help.
+    """
+    if not is_unpacked(folder):
+        return hint
+    return f"remove {folder}, and unpack the archive again" if damaged else _PACK_AGAIN
 
 
 def write_archive(path: Path, files: Mapping[str, Path | bytes], record: PackRecord) -> None:

@@ -24,7 +24,7 @@ from slrbench.errors import BadInputError, NegativeVerdictError
 from slrbench.evaluation import evaluate
 from slrbench.runners.availability import require
 from slrbench.runners.inputs import artifact_sha256
-from slrbench.training.card import CARD_NAME, WEIGHTS_NAME, CheckpointCard, locate, read_card
+from slrbench.training.card import CARD_NAME, CheckpointCard, locate, read_card
 from slrbench.workflows.archive import (
     PACK_NAME,
     README_NAME,
@@ -35,7 +35,7 @@ from slrbench.workflows.archive import (
     describe_content,
     folder_name,
     is_archive,
-    is_unpacked,
+    require_checkpoint,
     write_archive,
 )
 from slrbench.workflows.wheel import target_wheel, wheel_name
@@ -90,7 +90,7 @@ def pack_model(
         UnavailableError: the corpus cannot be opened here.
         OSError: the archive cannot be written, or the disk is full.
     """
-    _require_checkpoint(model)
+    _require_no_pack(model)
     _check_words(formats, FORMATS, "format", "--formats")
     _check_words(precisions, PRECISIONS, "precision", "--precision")
     folder = locate(model)[0].parent
@@ -149,15 +149,15 @@ def target_requirements() -> str:
     return (package_files("slrbench") / "target-requirements.txt").read_text(encoding="utf-8")
 
 
-def _require_checkpoint(model: Path) -> None:
-    """Raises BadInputError where the model came out of an archive: what it was exported from is not here."""
+def _require_no_pack(model: Path) -> None:
+    """Raises BadInputError where the model is or was in an archive: what it was exported from is not here."""
     if is_archive(model):
         raise BadInputError(f"{model} is an archive already", hint=f"python -m slrbench verify {model}")
-    if is_unpacked(model) and not (model / WEIGHTS_NAME).exists():
-        raise BadInputError(
-            f"{model} was unpacked from an archive, and holds no checkpoint to pack",
-            hint="copy that archive, or pack the model where it was trained",
-        )
+    try:
+        require_checkpoint(model)
+    except BadInputError as error:
+        hint = "copy that archive, or pack the model where it was trained"
+        raise BadInputError(error.message, hint=hint) from error
 
 
 def _check_words(given: Sequence[str], known: Sequence[str], what: str, option: str) -> None:

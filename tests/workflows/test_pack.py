@@ -243,7 +243,7 @@ def test_packing_what_was_packed_is_refused_without_talk_of_exports(given: str, 
     code, _, err = run("pack", path, "-o", "again.slrpack.zip", "--clips", 0)
     assert code == 2
     assert "export" not in err
-    assert ("is an archive already" if given == "archive" else "holds no checkpoint to pack") in err
+    assert ("is an archive already" if given == "archive" else "holds no checkpoint") in err
     assert not Path("again.slrpack.zip").exists()
 
 
@@ -562,3 +562,63 @@ def test_int8_is_not_judged_without_clips(model: Path, tmp_path: Path, run: Run)
     parity = entry_of(tmp_path / "a", "model.onnx").parity
     assert parity is not None
     assert (parity.gates, parity.wer and parity.wer.clips) == ("int8", 2)
+
+
+# --- hints on a target, where nothing can be exported -----------------------------------------------------------------
+
+
+def test_no_hint_on_a_target_speaks_of_exports(archive: Path, run: Run) -> None:
+    folder = unpack(archive).folder
+    commands: list[tuple[Any, ...]] = [
+        ("verify", folder / "missing.onnx"),
+        ("verify", folder / "checkpoint.json"),
+        ("evaluate", folder),
+        ("evaluate", archive),
+        ("evaluate", folder, "--backend", "torchscript"),
+    ]
+    for command in commands:
+        code, _, err = run(*command)
+        assert code == 2, command
+        assert "hint: " in err
+        assert "export" not in err, command
+    assert "hint: --backend onnx or openvino says which file is meant" in run("evaluate", archive)[2]
+    path = folder / "model.onnx"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"x")
+    code, out, err = run("verify", path)
+    assert code == 1
+    assert "remove tiny, and unpack the archive again" in err
+    assert "export" not in out + err
+    path.write_bytes(content[:-100])
+    code, _, err = run("verify", path)
+    assert code == 2
+    assert "export" not in err
+    path.write_bytes(content)
+    spoil(folder)
+    code, out, err = run("verify", path, "--again")
+    assert code == 1
+    assert "pack the model again where it was trained" in err
+    assert "export" not in err
+
+
+def test_an_archive_is_evaluated_by_its_name(archive: Path, run: Run) -> None:
+    code, out, err = run("evaluate", archive, "--backend", "onnx", "--threads", 1)
+    assert code == 0, err
+    assert re.search(r"^tiny +onnx +test +6 ", out, re.MULTILINE)
+    assert "next: python -m slrbench bench tiny" in err
+    code, out, _ = run("evaluate", "--help")
+    assert "an archive that pack wrote" in " ".join(out.split())
+
+
+@pytest.mark.skipif(availability.cuda_device_count() > 0, reason="there is a GPU")
+def test_an_engine_that_cannot_be_judged_is_not_told_to_be_measured(model: Path, archive: Path, run: Run) -> None:
+    add_engine(model)
+    code, _, err = run("verify", model / "model.fp16.sm86.rtx.engine")
+    assert code == 3
+    assert f"hint: python -m slrbench pack {model} takes engines to the machine that has the GPU" in err
+    assert "bench" not in err.replace("slrbench", "")
+    folder = unpack(archive).folder
+    add_engine(folder)
+    code, _, err = run("verify", folder / "model.fp16.sm86.rtx.engine")
+    assert code == 3
+    assert "hint: python -m slrbench doctor says how to get what is missing here" in err
