@@ -101,9 +101,19 @@ def _is_figure(cell: str) -> bool:
     return cell == "–" or cell.lstrip("+-").replace(".", "", 1).replace(",", "").isdigit()
 
 
-def wrapped(text: str, *, indent: str = "    ") -> str:
-    """The text in lines of at most :data:`WIDTH` columns, all but the first indented; long words stay whole."""
-    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+def wrapped(text: str, *, first: str = "", indent: str = "    ") -> str:
+    """The text in lines of at most :data:`WIDTH` columns that begin with ``indent``, the first one with ``first``.
+
+    Long words stay whole.
+    """
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def reasons(word: str, why: Iterable[tuple[str, str]]) -> list[str]:

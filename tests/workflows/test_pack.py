@@ -435,6 +435,8 @@ def test_an_archive_is_benched_on_its_own_clips(archive: Path, monkeypatch: pyte
     assert [(a.split, a.clips) for a in report.accuracies] == [("test", 6)] * 2
     assert report.accuracies[0].data.startswith("fingerspelling:")
     assert "packed test clips of fingerspelling" in report.measurements[0].actual["inputs"]
+    (note,) = [note for note in report.notes if "packed with it" in note]
+    assert re.fullmatch(r"tiny: 6 of the \d+ clips of test are packed with it: no WER here rests on more", note)
 
 
 def test_a_packed_file_is_evaluated_on_the_packed_clips(archive: Path, run: Run, monkeypatch: Any) -> None:
