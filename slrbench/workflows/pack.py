@@ -124,7 +124,7 @@ def pack_model(
             CASES_NAME: folder / CASES_NAME,
             MANIFEST_NAME: (packed_manifest.model_dump_json(indent=2) + "\n").encode(),
             REQUIREMENTS_NAME: target_requirements().encode(),
-            README_NAME: _readme(card, path).encode(),
+            README_NAME: _readme(card, path, kept).encode(),
             wheel_name(): target_wheel(),
         }
         contents |= {file.name: folder / file.name for entry in kept for file in entry.artifact.files}
@@ -250,8 +250,10 @@ def _write_clips(path: Path, folder: Path, card: CheckpointCard, clips: int, pro
     write_packed_clips(path, corpus, SPLIT, clips, reference=found.counts)
 
 
-def _readme(card: CheckpointCard, archive: Path) -> str:
-    there = folder_name(archive)
+def _readme(card: CheckpointCard, archive: Path, entries: Sequence[ManifestEntry]) -> str:
+    there, wheel = folder_name(archive), wheel_name()
+    formats = {entry.artifact.format for entry in entries}
+    backends = [name for name in ("onnx", "openvino") if name in formats] or sorted(formats)
     return f"""\
 {card.model_id}, packed with slrbench {__version__} for another machine.
 
@@ -259,20 +261,25 @@ On that machine, beside the archive (Python 3.11 or newer; no torch, no training
 
     python3 -m zipfile -e {archive.name} {there}
     python3 -m venv slr
-    slr/bin/pip install -r {there}/{REQUIREMENTS_NAME} {there}/{wheel_name()}
+    slr/bin/pip install -r {there}/{REQUIREMENTS_NAME} {there}/{wheel}
     slr/bin/python -m slrbench verify {archive.name}
-    slr/bin/python -m slrbench bench {there} --backend onnx,openvino
+    slr/bin/python -m slrbench bench {there} --backend {",".join(backends)}
 
 The wheel is slrbench itself, as it made this archive. {REQUIREMENTS_NAME} is for a machine without a GPU.
-With an NVIDIA GPU, before pip install: write onnxruntime-gpu in place of onnxruntime in a copy of
-{REQUIREMENTS_NAME} (the two overwrite each other), and give pip '{there}/{wheel_name()}[gpu]'
-for TensorRT engines, or '...whl[gpu,trt-rtx]' for those that end in .rtx.engine. pycuda is compiled against
-CUDA's toolkit. Engines need the GPU that they were built for; everything else runs on any machine.
 
-verify checks every file's SHA-256, runs the stored inputs on each artifact whose runtime is there, and compares
-with what the checkpoint gave for them. The hashes find damage, not malice: nothing here is signed, and the wheel
-is code, so take archives from where you would take programs from.
+With an NVIDIA GPU, write onnxruntime-gpu in place of onnxruntime into a copy of {REQUIREMENTS_NAME}
+(the two overwrite each other's files), and for TensorRT engines install the wheel with its extra:
 
-Class 0 is the CTC blank; class i + 1 is glosses[i] of {CARD_NAME}. {PACK_NAME} lists every file, and what was left
-out. A file that is missing is exported where the model was trained, and packed again.
+    slr/bin/pip install -r COPY '{there}/{wheel}[gpu]'
+
+or with [gpu,trt-rtx] for engines whose names end in .rtx.engine. pycuda is compiled against CUDA's
+toolkit. Engines need the GPU that they were built for; everything else runs on any machine.
+TorchScript files need torch besides.
+
+verify checks every file's SHA-256, runs the stored inputs on each artifact whose runtime is there, and
+compares with what the checkpoint gave for them. The hashes find damage, not malice: nothing here is
+signed, and the wheel is code, so take archives from where you would take programs from.
+
+Class 0 is the CTC blank; class i + 1 is glosses[i] of {CARD_NAME}. {PACK_NAME} lists every file, and
+what was left out. What is missing is exported where the model was trained, and packed again.
 """

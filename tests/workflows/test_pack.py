@@ -112,7 +112,9 @@ def test_pack_writes_an_archive_that_names_its_files(model: Path, tmp_path: Path
         record = PackRecord.model_validate_json(file.read("pack.json"))
         readme = file.read("README.txt").decode()
     assert "slr/bin/pip install -r out/requirements.txt out/slrbench-" in readme
+    assert "slr/bin/python -m slrbench bench out --backend onnx,openvino\n" in readme
     assert "--no-deps" not in readme
+    assert max(map(len, readme.splitlines())) <= 105
     assert "README.txt in it says how to install there" in err
     assert record.model_id == "tiny"
     assert "model.openvino.bin" in {entry.name for entry in record.files}
