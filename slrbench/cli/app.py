@@ -39,6 +39,9 @@ COMMANDS = {
 }
 """Command to the line that ``--help`` shows for it. The module is the name with underscores."""
 
+_OUR_PACKAGES = ("slrbench", "exporters")
+_LIGHT = "run it where all of slrbench's packages are; where few are: verify, bench, evaluate, list, report and doctor"
+
 _FAILED_ERRNO = {
     errno.ENOSPC: "no space left on the device",
     errno.EDQUOT: "the disk quota is used up",
@@ -210,6 +213,8 @@ def _classify(error: Exception) -> tuple[int, str, str | None]:
             return ExitCode.INTERRUPTED, "aborted", None
         case OSError() if error.errno is not None:
             return _classify_os_error(error)
+        case ModuleNotFoundError() if error.name and (package := error.name.partition(".")[0]) not in _OUR_PACKAGES:
+            return ExitCode.UNAVAILABLE, f"this needs the package {package}, which is not installed here", _LIGHT
         case MemoryError():
             return ExitCode.FAILED, "out of memory", "try a smaller batch, fewer frames or a smaller network"
     if os.strerror(errno.ENOSPC) in str(error):  # libraries in C++ wrap it in errors of their own

@@ -139,7 +139,9 @@ def evaluate_path(
     )
     if packed is not None:
         about = packed.about
-        notes = (*notes, f"measured on the {len(about.clips)} packed clips of {about.split_clips} in {about.split}")
+        some = "" if found.clips == len(about.clips) else f"{found.clips} of "
+        packed_clips = f"the {len(about.clips)} packed clips of {about.split_clips} in {about.split}"
+        notes = (*notes, f"measured on {some}{packed_clips}")
     return Evaluation(accuracy=accuracy, result=found, notes=(*target.notes, *notes))
 
 
@@ -184,8 +186,10 @@ def _require_checkpoint(folder: Path) -> None:
         require_checkpoint(folder)
     except BadInputError as error:
         manifest = read_manifest(folder)
-        formats = dict.fromkeys(e.artifact.format for e in manifest.entries) if manifest is not None else {}
-        raise BadInputError(error.message, hint=f"--backend {' or '.join(formats)} says which file is meant") from error
+        formats = {e.artifact.format for e in manifest.entries} if manifest is not None else set()
+        raise BadInputError(
+            error.message, hint=f"--backend {' or '.join(sorted(formats))} says which file is meant"
+        ) from error
 
 
 def _parity_notes(entry: ManifestEntry, folder: Path) -> tuple[str, ...]:

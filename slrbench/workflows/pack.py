@@ -252,8 +252,8 @@ def _write_clips(path: Path, folder: Path, card: CheckpointCard, clips: int, pro
 
 def _readme(card: CheckpointCard, archive: Path, entries: Sequence[ManifestEntry]) -> str:
     there, wheel = folder_name(archive), wheel_name()
-    formats = {entry.artifact.format for entry in entries}
-    backends = [name for name in ("onnx", "openvino") if name in formats] or sorted(formats)
+    formats = sorted({str(entry.artifact.format) for entry in entries})
+    backends = [name for name in formats if name in ("onnx", "openvino")] or formats
     return f"""\
 {card.model_id}, packed with slrbench {__version__} for another machine.
 

@@ -609,7 +609,9 @@ def test_an_archive_is_evaluated_by_its_name(archive: Path, run: Run) -> None:
     code, out, err = run("evaluate", archive, "--backend", "onnx", "--threads", 1)
     assert code == 0, err
     assert re.search(r"^tiny +onnx +test +6 ", out, re.MULTILINE)
+    assert "measured on the 6 packed clips of" in err
     assert "next: python -m slrbench bench tiny" in err
+    assert "measured on 2 of the 6 packed clips of" in run("evaluate", archive, "--backend", "onnx", "--clips", 2)[2]
     code, out, _ = run("evaluate", "--help")
     assert "an archive that pack wrote" in " ".join(out.split())
 
