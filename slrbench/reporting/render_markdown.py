@@ -203,11 +203,11 @@ def _front(report: Report, decision: Decision) -> str:
     shown = any(wer is not None for wer in unseen)
     headers = ["Pareto front", "Backend", "Prec.", "Device", "", "p50 (ms)", "File (MB)", "WER (%)"]
     cells = table(
-        [*headers, *([f"WER, {_UNSEEN} (%)"] if shown else [])],
+        [*headers, *(["Unseen (%)"] if shown else [])],
         [
             (
                 *who(row),
-                "**recommended**" if i == decision.recommended else "",
+                "ship" if i == decision.recommended else "",
                 milliseconds(row.p50_s),
                 megabytes(row.size_bytes),
                 percent(row.wer),
@@ -217,7 +217,8 @@ def _front(report: Report, decision: Decision) -> str:
         ],
         left=5,
     )
-    return paragraphs(cells, "No other feasible file is at most as slow, as wrong and as large as one on the front.")
+    explained = "No other feasible file is at most as slow, as wrong and as large as one on the front."
+    return paragraphs(cells, explained + (f" Unseen: the checkpoint's WER on {_UNSEEN}." if shown else ""))
 
 
 def _rejected(report: Report, decision: Decision) -> str:

@@ -92,7 +92,9 @@ def test_the_end_of_a_run_shows_the_main_table_and_the_decision_without_marks(go
     assert headline(golden_report) in text
     assert golden_report.decision.reason in text
     assert text.splitlines()[0] in render_markdown(golden_report)
-    assert "recommended |" in text
+    assert "| ship |" in text
+    front = text[text.index("| Pareto front") :].splitlines()
+    assert max(len(line) for line in front if line.startswith("|")) <= 100
     assert "**" not in text
 
 
@@ -102,7 +104,8 @@ def test_the_wer_on_signers_never_seen_stands_beside_the_other(golden_report: Re
     assert headline(golden_report).endswith(unseen)
     decision = text.split("## Decision")[1]
     assert "has a WER of 18.16 %" in decision
-    assert "WER, signers never seen (%)" in decision
+    assert "Unseen (%) |" in decision
+    assert "Unseen: the checkpoint's WER on signers never seen." in decision
     assert "mostly single letters" in text
     without = render_markdown(
         golden_report.model_copy(
