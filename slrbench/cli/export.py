@@ -9,7 +9,7 @@ import typer
 from slrbench.cli import console
 
 if TYPE_CHECKING:
-    from exporters.artifact import ManifestEntry
+    from exporters.artifact import ManifestEntry, ParityVerdict
     from exporters.engine_options import BuilderChoice, HardwareCompatibility
     from slrbench.workflows.export import ExportResult
 
@@ -234,13 +234,36 @@ def _notes(result: "ExportResult") -> list[str]:
     """What the table has no room for: what was left out, and why engines have no verdict."""
     notes = [f"{result.model_id}: {note}" for note in result.notes]
     for entry in result.not_run:
-        graph = entry.network_parity
-        known = ""
-        if graph is not None:
-            error = "" if graph.max_abs_error is None else f" (max error {graph.max_abs_error:.1e})"
-            known = f"; the graph it was built from {'passed' if graph.passed else 'FAILED'} on {graph.backend}{error}"
+        known = _graph_in_words(entry)
         notes.append(f"{result.model_id}/{entry.artifact.path}: parity not run: {entry.not_run_because}{known}")
     return notes
+
+
+def _graph_in_words(entry: "ManifestEntry") -> str:
+    """What is known of an engine that was not run: how the graph fared that it was built from."""
+    graph = entry.network_parity
+    if graph is None:
+        return ""
+    word, figures = "passed" if graph.passed else "FAILED", _figures(graph)
+    if not entry.graph_was_run:
+        return f"; the torch module was compared and {word}{figures}, the ONNX graph was not run"
+    if entry.artifact.precision == "tf32":
+        return f"; its graph, an fp32 one, {word} on {graph.backend}{figures}, nothing was computed in TF32"
+    return f"; the graph it was built from {word} on {graph.backend}{figures}"
+
+
+def _figures(verdict: "ParityVerdict") -> str:
+    """The figures that the gates of the verdict's precision go by: int8's are what it reads, not its errors."""
+    if verdict.gates != "int8":
+        return "" if verdict.max_abs_error is None else f" (max error {verdict.max_abs_error:.1e})"
+    clips = [case for case in verdict.cases if case.source == "clips" and case.decoded_differences is not None]
+    same = sum(case.batch - (case.decoded_differences or 0) for case in clips)
+    parts = [f"{same} of {sum(case.batch for case in clips)} clips read the same"]
+    if (wer := verdict.wer) is not None:
+        parts.append(
+            f"WER {wer.candidate:.1%}, the checkpoint's {wer.reference:.1%}, on {wer.clips} clips of {wer.split}"
+        )
+    return f" ({', '.join(parts)})"
 
 
 def _scientific(value: float | None) -> str | None:

@@ -88,7 +88,8 @@ class ExportResult:
         """What the command line must answer; None where every artifact was made and passed."""
         lines = [f"{_label(f.format, f.precision, f.input_kind)}: {f.reason}" for f in self.failed]
         for entry in self.rejected:
-            whose = "parity" if entry.parity is not None else "parity of its graph"
+            instead = "graph" if entry.graph_was_run else "torch module"
+            whose = "parity" if entry.parity is not None else f"parity of its {instead}"
             reasons = summarise_reasons(entry.parity or entry.network_parity)
             lines.append(f"{entry.artifact.label}: {whose} failed: {reasons}")
         if self.failed:

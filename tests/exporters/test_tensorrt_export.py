@@ -1,9 +1,11 @@
 """Engines, built by the real TensorRT-RTX, which needs no GPU to build: types, manifests, and what fails in words."""
 
 import json
+import re
 import shutil
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +106,29 @@ def test_without_a_gpu_the_engine_is_not_run_and_its_graph_is_judged(
         assert entry.parity_word == "not run"
         assert entry.not_run_because == "needs an RTX GPU"
         assert entry.network_parity is not None
-        assert entry.network_parity.artifact_sha256 == entry.artifact.built_with["onnx"]["sha256"]
+        graph = entry.artifact.built_with["onnx"]["sha256"]
+        # No runtime here computes a bf16 graph: torch ran the module, and no file's hash stands for that.
+        assert entry.network_parity.artifact_sha256 == ("" if entry.artifact.precision == "bf16" else graph)
+        assert entry.graph_was_run == (entry.artifact.precision != "bf16")
+        assert ("graph was not run" in entry.network_parity.backend) == (entry.artifact.precision == "bf16")
         assert entry.network_parity.passed or entry.artifact.precision == "int8"  # a tiny network may not bear it
     assert result.not_run == result.entries
     manifest = read_manifest(result.manifest_path.parent)
     assert manifest is not None
     assert tuple(e for e in manifest.entries if e.artifact.format == "trt") == result.entries
+
+
+def test_a_bf16_module_that_fails_is_not_called_a_graph(engines: dict[str, ExportResult]) -> None:
+    result = engines["student"]
+    entry = next(e for e in result.entries if e.artifact.precision == "bf16")
+    assert entry.network_parity is not None
+    failed = entry.network_parity.model_copy(update={"passed": False, "reasons": ("max error 3",)})
+    for sha256, whose in (("", "torch module"), ("0" * 64, "graph")):
+        parity = failed.model_copy(update={"artifact_sha256": sha256})
+        changed = entry.model_copy(update={"parity": None, "network_parity": parity})
+        error = replace(result, entries=(changed,)).error
+        assert error is not None
+        assert f"parity of its {whose} failed: max error 3" in str(error.hint)
 
 
 def test_parity_cases_lie_beside_the_engines(engines: dict[str, ExportResult]) -> None:
@@ -276,6 +295,25 @@ def test_the_command_says_what_is_not_verified(
         assert artifact["parity"] == "not run"
         assert "parity not run: needs an RTX GPU; the graph it was built from passed" in captured.err
         assert "next: python -m slrbench pack" in captured.err
+
+
+@pytest.mark.skipif(gpu_is_visible(), reason="says what holds without a GPU")
+def test_what_is_known_of_an_engine_that_was_not_run_is_said_in_the_words_of_its_precision(
+    checkpoints: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "a model"
+    shutil.copytree(checkpoints["student"], folder)
+    main(["export", str(folder), "--formats", "trt", "--precision", "tf32,bf16,int8", "--compute-capability", "86"])
+    err = capsys.readouterr().err
+    said = {word: next(x for x in err.splitlines() if f"/model.{word}." in x) for word in ("tf32", "bf16", "int8")}
+    assert re.search(
+        r"its graph, an fp32 one, passed on onnx \(max error \S+\), nothing was computed in TF32$", said["tf32"]
+    )
+    assert re.search(
+        r"the torch module was compared and passed \(max error \S+\), the ONNX graph was not run$", said["bf16"]
+    )
+    assert "max error" not in said["int8"]
+    assert re.search(r"\d of 6 clips read the same, WER \S+%, the checkpoint's \S+%, on \d+ clips of dev", said["int8"])
 
 
 @pytest.mark.parametrize(
