@@ -39,8 +39,10 @@ def compute_capabilities_of(library: Library, options: EngineOptions) -> tuple[s
 
     Raises:
         LibraryUnavailableError: TensorRT was asked for, and no GPU tells its compute capability.
-        ExporterError: compute capabilities were asked of TensorRT.
+        ExporterError: the options ask what this library or this GPU cannot do.
     """
+    chosen = "which --builder auto takes here" if options.builder == "auto" else ""
+    options.check_builder(library.name, chosen=chosen)
     if library.is_rtx:
         asked = options.compute_capabilities or DEFAULT_RTX_COMPUTE_CAPABILITIES
         return tuple(sorted(set(asked), key=lambda text: [int(part) for part in text.split(".")]))
@@ -51,6 +53,13 @@ def compute_capabilities_of(library: Library, options: EngineOptions) -> tuple[s
         raise ExporterError(
             f"TensorRT builds for the GPU at hand ({here}), not for {', '.join(options.compute_capabilities)}",
             hint="--builder tensorrt-rtx builds for stated compute capabilities",
+            bad_input=True,
+        )
+    if options.hardware_compatibility == "ampere_plus" and int(here.partition(".")[0]) < 8:
+        raise ExporterError(
+            f"--hardware-compatibility ampere_plus needs a GPU of compute capability 8.0 or later, the one here has "
+            f"{here}",
+            hint="leave --hardware-compatibility out",
             bad_input=True,
         )
     return (here,)
@@ -179,14 +188,7 @@ def _configure(
         config.max_aux_streams = options.max_aux_streams
     if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
-    if library.is_rtx:
-        if options.hardware_compatibility != "none":
-            raise ExporterError(
-                "TensorRT-RTX has no hardware compatibility: its targets are stated",
-                hint="--compute-capability 86,89,120",
-                bad_input=True,
-            )
-    else:
+    if not library.is_rtx:
         _set_hardware_compatibility(library, config, options)
 
 

@@ -61,24 +61,53 @@ class _Build:
         return self.parity is not None and not self.parity.passed, self.latency_s or 0.0, self.size_bytes
 
 
-class EngineBuilder:
-    """Builds engines of one checkpoint with one library."""
+@dataclass(frozen=True, kw_only=True)
+class EngineTarget:
+    """What builds engines here, for which GPUs, and whether they can be judged here."""
 
-    def __init__(self, graphs: Graphs, options: EngineOptions) -> None:
-        """Find the library.
+    library: Library
+    capabilities: tuple[str, ...]
+    options: EngineOptions
+    not_run_because: str
+    """Why engines cannot be judged here; empty where they can."""
+    notes: tuple[str, ...] = ()
+    """Options that have no effect."""
+
+    @classmethod
+    def find(cls, options: EngineOptions) -> "EngineTarget":
+        """Find the library; nothing of a checkpoint is needed.
 
         Raises:
             UnavailableError: no engine can be built here.
             ExporterError: the options ask what the library cannot do.
         """
-        self._graphs = graphs
         try:
-            self.library: Library = find_library(options.builder)
-            self._capabilities = compute_capabilities_of(self.library, options)
+            library = find_library(options.builder)
+            capabilities = compute_capabilities_of(library, options)
         except LibraryUnavailableError as error:
             raise UnavailableError(error.message, hint=error.hint) from error
-        self._options = replace(options, timing_cache=options.timing_cache or default_timing_cache(self.library))
-        self.not_run_because = why_not_run_here(self.library, self._capabilities)
+        notes = []
+        if library.is_rtx and options.timing_cache is not None:
+            notes.append(f"--timing-cache {options.timing_cache} is ignored: TensorRT-RTX measures no kernels")
+        return cls(
+            library=library,
+            capabilities=capabilities,
+            options=replace(options, timing_cache=options.timing_cache or default_timing_cache(library)),
+            not_run_because=why_not_run_here(library, capabilities),
+            notes=tuple(notes),
+        )
+
+
+class EngineBuilder:
+    """Builds engines of one checkpoint with one library."""
+
+    def __init__(self, graphs: Graphs, target: EngineTarget) -> None:
+        """Build nothing yet."""
+        self._graphs = graphs
+        self.library = target.library
+        self._capabilities = target.capabilities
+        self._options = target.options
+        self.not_run_because = target.not_run_because
 
     def build(self, folder: Path, precision: Precision, kind: InputKind, progress: Progress | None) -> ManifestEntry:
         """Build one engine into ``folder``, as often as the options say, and keep the best.
