@@ -15,9 +15,9 @@ from typing import Any
 
 import onnxruntime as ort
 
+from exporters.cuda_driver import device_index
 from exporters.engine_options import EngineOptions
 from slrbench.errors import BadInputError, RunFailedError, UnavailableError
-from slrbench.runners.cuda_driver import device_index
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 SPINNING = "session.intra_op.allow_spinning"

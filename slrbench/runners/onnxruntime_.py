@@ -11,8 +11,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from exporters.cuda_driver import device_index
 from slrbench.errors import BadInputError, RunFailedError
-from slrbench.runners.cuda_driver import device_index
 from slrbench.runners.inputs import check_artifact_file, check_input_kind, check_video
 from slrbench.runners.onnx_providers import (
     CUDA,

@@ -3,16 +3,16 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from exporters.artifact import Artifact, ExporterError, InputKind, Manifest, ManifestEntry, Precision, read_manifest
-from exporters.engine_options import RTX_COMPUTE_CAPABILITIES, EngineOptions
-from exporters.tensorrt_library import compute_capability_here
+from exporters.engine_options import RTX_COMPUTE_CAPABILITIES, BuilderName, EngineOptions
+from exporters.tensorrt_library import PACKAGES, compute_capability_here
 from slrbench.errors import BadInputError, RunFailedError, SlrbenchError, UnavailableError
 from slrbench.runners.availability import availability
+from slrbench.runners.gpu_availability import installed_version
 from slrbench.workflows.bench_axes import Axes
 
 if TYPE_CHECKING:
@@ -22,12 +22,6 @@ Progress = Callable[[str, int, int], None]
 Export = Callable[..., Any]
 Engines = dict[tuple[str, str, str], SlrbenchError]
 """Model id, precision and input kind to why an engine could not be made."""
-
-PACKAGES = {
-    "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
-    "tensorrt-rtx": ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx"),
-}
-"""Library to the packages of which any tells its version."""
 
 TARGET = re.compile(r"(?P<library>rtx|trt)\.(?P<capabilities>sm\d+(?:-sm\d+)*)")
 
@@ -60,16 +54,9 @@ def library_fits(engine: Artifact) -> bool:
     built_by = engine.built_with.get("builder")
     if built_by not in PACKAGES:
         return True
-    here = next((found for package in PACKAGES[built_by] if (found := _version(package)) is not None), None)
+    here = installed_version(PACKAGES[cast(BuilderName, built_by)])
     same = here == engine.built_with.get("builder_version")
     return same or (here is not None and bool(engine.built_with.get("version_compatible")))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def choose_engine(

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import signal
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -288,6 +289,22 @@ def test_tensorrt_itself_is_not_available_without_a_gpu(checkpoints: dict[str, P
     assert find_library("auto").name == "tensorrt-rtx"
     with pytest.raises(UnavailableError, match="no engine can be built here: tensorrt: "):
         export_model(checkpoints["student"], formats=("trt",), engine=EngineOptions(builder="tensorrt"))
+
+
+@pytest.mark.skipif(gpu_is_visible(), reason="says what holds without a GPU")
+def test_without_a_gpu_the_bindings_of_tensorrt_are_not_even_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tensorrt.py").write_text("raise OSError('the bindings of two libraries in one process')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    load_library.cache_clear()
+    try:
+        assert find_library("auto").name == "tensorrt-rtx"
+        with pytest.raises(LibraryUnavailableError, match="two libraries in one process"):
+            find_library("tensorrt")
+    finally:
+        load_library.cache_clear()
 
 
 def test_a_library_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

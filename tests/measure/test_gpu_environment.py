@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from exporters.cuda_driver import CudaDriver, cuda_device_count
 from slrbench.measure import gpu_environment
 from slrbench.measure.gpu_environment import GpuState, GpuWatch, as_record, reasons_in_words, summarise
 from slrbench.measure.gpu_rounds import GpuRounds, gpu_device
 from slrbench.measure.rounds import MeasureSettings, measure
 from slrbench.records import Candidate, Measurement
-from slrbench.runners.cuda_driver import CudaDriver, cuda_device_count
 
 
 class NvmlError(Exception):

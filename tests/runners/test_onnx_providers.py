@@ -9,10 +9,10 @@ import onnx
 import onnxruntime
 import pytest
 
+from exporters.cuda_driver import cuda_device_count
 from slrbench.data.batching import normalise
 from slrbench.errors import BadInputError, UnavailableError
 from slrbench.runners import onnx_providers as providers
-from slrbench.runners.cuda_driver import cuda_device_count
 from slrbench.runners.onnx_providers import CPU, CUDA, cuda_options, open_session, profile_shapes, tensorrt_options
 from slrbench.runners.onnxruntime_ import BoundCalls, HostCalls, OnnxRunner
 from slrbench.runners.open import open_runner

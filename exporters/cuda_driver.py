@@ -33,6 +33,10 @@ class CudaDriver:
     bus_ids: tuple[str, ...] = ()
     """Where each device is on the PCI bus, such as ``0000:65:00.0``."""
 
+    def compute_capability(self, index: int = 0) -> str | None:
+        """Of the device with that number in CUDA's order, such as ``9.0``; None where there is none."""
+        return "{}.{}".format(*self.capabilities[index]) if index < len(self.capabilities) else None
+
 
 @cache
 def cuda_driver() -> CudaDriver:
