@@ -86,6 +86,8 @@ class EngineOptions:
     hardware_compatibility: HardwareCompatibility = "none"
     timing_cache: Path | None = None
     """Where TensorRT keeps what it measured of kernels; None: nothing is kept. TensorRT-RTX measures nothing."""
+    device: int = 0
+    """Number of the GPU in CUDA's order that TensorRT builds for, and that engines are judged on."""
     builds: int = 1
     """How often each engine is built; of several the best is kept."""
 

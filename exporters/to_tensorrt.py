@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from exporters.artifact import ExporterError, Precision, atomic_path
+from exporters.cuda_driver import current_device
 from exporters.engine_options import DEFAULT_RTX_COMPUTE_CAPABILITIES, EngineOptions
 from exporters.input_names import INPUT_NAME, OUTPUT_NAME
 from exporters.tensorrt_library import (
@@ -46,7 +47,7 @@ def compute_capabilities_of(library: Library, options: EngineOptions) -> tuple[s
     if library.is_rtx:
         asked = options.compute_capabilities or DEFAULT_RTX_COMPUTE_CAPABILITIES
         return tuple(sorted(set(asked), key=lambda text: [int(part) for part in text.split(".")]))
-    here = compute_capability_here()
+    here = compute_capability_here(options.device)
     if here is None:
         raise LibraryUnavailableError("TensorRT builds for the GPU at hand, and no CUDA device is visible")
     if options.compute_capabilities and options.compute_capabilities != (here,):
@@ -98,6 +99,19 @@ def engine_from_onnx(
         OSError: the file cannot be written.
         KeyboardInterrupt: the build was cancelled.
     """
+    with current_device(0 if library.is_rtx else options.device):
+        return _engine_from_onnx(onnx_path, path, library, precision, frame_size, options, progress)
+
+
+def _engine_from_onnx(
+    onnx_path: Path,
+    path: Path,
+    library: Library,
+    precision: Precision,
+    frame_size: tuple[int, int],
+    options: EngineOptions,
+    progress: Progress | None,
+) -> dict[str, Any]:
     capabilities = compute_capabilities_of(library, options)
     builder = make_builder(library)
     trt = library.trt
@@ -118,7 +132,7 @@ def engine_from_onnx(
         _target_rtx(library, config, capabilities)
     cache = None if library.is_rtx else _TimingCache(options.timing_cache, config)
     began = perf_counter()  # for the record; a build is not a measurement
-    plan = _build(library, builder, network, config, progress)
+    plan = _build(library, builder, network, config, progress, 0 if library.is_rtx else options.device)
     build_s = perf_counter() - began
     with atomic_path(path) as temporary:
         temporary.write_bytes(plan)
@@ -244,6 +258,7 @@ def _build(
     network: "trt_types.INetworkDefinition",
     config: "trt_types.IBuilderConfig",
     progress: Progress | None,
+    device: int,
 ) -> bytes:
     """The serialised engine. Built in a thread of its own, so that Ctrl-C is noticed while the library works."""
     monitor = progress_monitor(library, progress)
@@ -254,7 +269,8 @@ def _build(
 
     def build() -> None:
         try:
-            made.append(builder.build_serialized_network(network, config))
+            with current_device(device):  # each thread has its own
+                made.append(builder.build_serialized_network(network, config))
         except Exception as error:  # raised again below, where it is heard
             failed.append(error)
 
@@ -338,10 +354,10 @@ def _runs_on(library: Library, capabilities: tuple[str, ...], options: EngineOpt
     return f"{gpus}, with TensorRT {library.version} {version}"
 
 
-def default_timing_cache(library: Library) -> Path | None:
+def default_timing_cache(library: Library, device: int = 0) -> Path | None:
     """Where TensorRT's measurements are kept by default: in the user's cache folder, by version and GPU."""
     if library.is_rtx:
         return None
     root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    gpu = (compute_capability_here() or "").replace(".", "")
+    gpu = (compute_capability_here(device) or "").replace(".", "")
     return root / "slrbench" / f"tensorrt-{library.version}-sm{gpu}.timing-cache"

@@ -19,6 +19,7 @@ from exporters.artifact import (
     Precision,
     describe_files,
 )
+from exporters.cuda_driver import device_word
 from exporters.engine_options import EngineOptions, Range, target_name
 from exporters.gates import gates_for
 from exporters.input_adapter import tensor_specs
@@ -92,8 +93,10 @@ class EngineTarget:
         return cls(
             library=library,
             capabilities=capabilities,
-            options=replace(options, timing_cache=options.timing_cache or default_timing_cache(library)),
-            not_run_because=why_not_run_here(library, capabilities),
+            options=replace(
+                options, timing_cache=options.timing_cache or default_timing_cache(library, options.device)
+            ),
+            not_run_because=why_not_run_here(library, capabilities, options.device),
             notes=tuple(notes),
         )
 
@@ -144,7 +147,7 @@ class EngineBuilder:
             outputs=outputs,
             built_with={
                 **best.built_with,
-                "gpu": None if self.library.is_rtx else next(iter(gpu_names()), None),
+                "gpu": None if self.library.is_rtx else self._gpu(),
                 "onnx": {**graph.built_with, "sha256": graph.sha256},
                 **({"builds": _spread(builds, best)} if len(builds) > 1 else {}),
             },
@@ -213,7 +216,7 @@ class EngineBuilder:
                 kind,
                 sha256=sha256,
                 backend=self.library.name,
-                machine=", ".join(gpu_names()[:1]),
+                machine=self._gpu() or "",
                 built_with=built_with,
             )
             taken = inputs_within(self._graphs.reference.inputs, built_with)
@@ -245,9 +248,19 @@ class EngineBuilder:
             finally:
                 runner.close()
 
+    def _gpu(self) -> str | None:
+        """Name, memory and driver of the GPU that engines are built for and judged on."""
+        return next(iter(gpu_names()[self._options.device :]), None)
+
     def _open(self, path: Path, sha256: str, precision: Precision, kind: InputKind) -> Any:
         return open_runner(
-            "trt", path, device="cuda", threads=1, input_kind=kind, precision=precision, expected_sha256=sha256
+            "trt",
+            path,
+            device=device_word(self._options.device),
+            threads=1,
+            input_kind=kind,
+            precision=precision,
+            expected_sha256=sha256,
         )
 
 
@@ -259,12 +272,12 @@ def engine_name(library: Library, capabilities: tuple[str, ...], precision: Prec
     return name if precision != "fp32" else name.replace(f".{extension}", f".fp32.{extension}")
 
 
-def why_not_run_here(library: Library, capabilities: tuple[str, ...]) -> str:
+def why_not_run_here(library: Library, capabilities: tuple[str, ...], device: int = 0) -> str:
     """Why an engine of these targets cannot be judged here; empty where it can."""
-    here = compute_capability_here()
+    here = compute_capability_here(device)
     if here is None:
         return NEEDS_RTX_GPU if library.is_rtx else "needs a GPU"
-    runs = availability("trt", "cuda")
+    runs = availability("trt", device_word(device))
     if not runs.available:
         return f"needs what runs engines: {runs.why_not}"
     if here not in capabilities:
