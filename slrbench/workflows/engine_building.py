@@ -24,22 +24,20 @@ from exporters.engine_options import EngineOptions, Range, target_name
 from exporters.gates import gates_for
 from exporters.input_adapter import tensor_specs
 from exporters.parity_cases import inputs_within
-from exporters.tensorrt_library import Library, LibraryUnavailableError, compute_capability_here, find_library
-from exporters.to_tensorrt import compute_capabilities_of, default_timing_cache, engine_from_onnx
+from exporters.tensorrt_library import Library
+from exporters.to_tensorrt import engine_from_onnx
 from slrbench.data.batching import normalise
-from slrbench.errors import UnavailableError
 from slrbench.measure.clock import perf_counter_ns
 from slrbench.measure.environment import gpu_names
 from slrbench.measure.sampling import timed_call
-from slrbench.runners.availability import availability
 from slrbench.runners.open import open_runner
 from slrbench.workflows.artifact_metadata import file_name
+from slrbench.workflows.engine_target import EngineTarget
 from slrbench.workflows.judging import run_on
 from slrbench.workflows.typed_graphs import Graph, Graphs, graph_precision
 
 Progress = Callable[[str, int, int], None]
 
-NEEDS_RTX_GPU = "needs an RTX GPU"
 STATIC_PROFILE = "a static profile gives what the dynamic one gives"
 CHOOSING_CALLS = 30
 """Timed calls by which the fastest of several builds is chosen; no benchmark."""
@@ -60,45 +58,6 @@ class _Build:
     def rank(self) -> tuple[bool, float, int]:
         """The best build comes first: parity not failed, then fastest, then smallest."""
         return self.parity is not None and not self.parity.passed, self.latency_s or 0.0, self.size_bytes
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineTarget:
-    """What builds engines here, for which GPUs, and whether they can be judged here."""
-
-    library: Library
-    capabilities: tuple[str, ...]
-    options: EngineOptions
-    not_run_because: str
-    """Why engines cannot be judged here; empty where they can."""
-    notes: tuple[str, ...] = ()
-    """Options that have no effect."""
-
-    @classmethod
-    def find(cls, options: EngineOptions) -> "EngineTarget":
-        """Find the library; nothing of a checkpoint is needed.
-
-        Raises:
-            UnavailableError: no engine can be built here.
-            ExporterError: the options ask what the library cannot do.
-        """
-        try:
-            library = find_library(options.builder)
-            capabilities = compute_capabilities_of(library, options)
-        except LibraryUnavailableError as error:
-            raise UnavailableError(error.message, hint=error.hint) from error
-        notes = []
-        if library.is_rtx and options.timing_cache is not None:
-            notes.append(f"--timing-cache {options.timing_cache} is ignored: TensorRT-RTX measures no kernels")
-        return cls(
-            library=library,
-            capabilities=capabilities,
-            options=replace(
-                options, timing_cache=options.timing_cache or default_timing_cache(library, options.device)
-            ),
-            not_run_because=why_not_run_here(library, capabilities, options.device),
-            notes=tuple(notes),
-        )
 
 
 class EngineBuilder:
@@ -270,20 +229,6 @@ def engine_name(library: Library, capabilities: tuple[str, ...], precision: Prec
     extension = f"{targets}.rtx.engine" if library.is_rtx else f"{targets}.engine"
     name = file_name(extension, kind, precision)
     return name if precision != "fp32" else name.replace(f".{extension}", f".fp32.{extension}")
-
-
-def why_not_run_here(library: Library, capabilities: tuple[str, ...], device: int = 0) -> str:
-    """Why an engine of these targets cannot be judged here; empty where it can."""
-    here = compute_capability_here(device)
-    if here is None:
-        return NEEDS_RTX_GPU if library.is_rtx else "needs a GPU"
-    runs = availability("trt", device_word(device))
-    if not runs.available:
-        return f"needs what runs engines: {runs.why_not}"
-    if here not in capabilities:
-        kind = "an RTX GPU" if library.is_rtx else "a GPU"
-        return f"needs {kind} of compute capability {' or '.join(capabilities)}, the one here has {here}"
-    return ""
 
 
 def _compare_profiles(static: Any, dynamic: Any, precision: Precision) -> InvarianceResult:

@@ -23,7 +23,8 @@ from slrbench.errors import NegativeVerdictError, RunFailedError, SlrbenchError,
 from slrbench.training.card import CheckpointCard, locate
 from slrbench.training.checkpoint import load_checkpoint
 from slrbench.workflows.artifact_building import Builder, summarise_reasons
-from slrbench.workflows.engine_building import EngineBuilder, EngineTarget
+from slrbench.workflows.engine_building import EngineBuilder
+from slrbench.workflows.engine_target import EngineTarget
 from slrbench.workflows.export_plan import CPU_FORMATS, label_of, make_plan
 from slrbench.workflows.parity_reference import Reference, shapes_of_profile
 from slrbench.workflows.typed_graphs import Graphs
