@@ -21,8 +21,8 @@ def command(
     Each is tried in a process of its own, since what is installed may still fail to load, crash or hang. Shows
     versions, CPU, memory and GPU, too.
     """
+    from exporters.cuda_driver import cuda_device_count
     from slrbench.measure.environment import capture_environment
-    from slrbench.runners.cuda_driver import cuda_device_count
     from slrbench.runners.gpu_libraries import try_libraries
 
     with console.Progress() as progress:

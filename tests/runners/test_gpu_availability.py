@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from slrbench.runners import cuda_driver, gpu_availability, gpu_libraries
+from exporters import cuda_driver
+from exporters.cuda_driver import CudaDriver
+from slrbench.runners import gpu_availability, gpu_libraries
 from slrbench.runners.availability import availability, tried_availability
-from slrbench.runners.cuda_driver import CudaDriver
 from slrbench.runners.gpu_libraries import NAMES, try_library
 from slrbench.runners.gpu_probes import PROBES
 
