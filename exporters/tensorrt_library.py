@@ -29,8 +29,8 @@ PACKAGES: dict[BuilderName, tuple[str, ...]] = {
 """Packages of which any brings the library and tells its version."""
 
 HOW_TO_GET: dict[BuilderName, str] = {
-    "tensorrt": "pip install 'slrbench[gpu]' on a machine with an NVIDIA GPU",
-    "tensorrt-rtx": "pip install 'slrbench[trt-rtx]', which builds engines without a GPU",
+    "tensorrt": "pip install -e '.[gpu]' on a machine with an NVIDIA GPU",
+    "tensorrt-rtx": "pip install -e '.[trt-rtx]', which builds engines without a GPU",
 }
 LEAST_VERSION = (10, 12)
 """Of TensorRT: strong typing is complete from here on."""

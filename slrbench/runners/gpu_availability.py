@@ -73,16 +73,16 @@ def _too_old(what: str, built_for: str) -> Refusal | None:
 def _why_not_trt(index: int) -> Refusal | None:
     rtx = rtx_is_installed()
     if not tensorrt_is_installed() and not rtx:
-        return "the package tensorrt is not installed", "pip install 'slrbench[gpu]'"
+        return "the package tensorrt is not installed", "pip install -e '.[gpu]'"
     if not tensorrt_is_installed():
         major, minor = driver.cuda_driver().capabilities[index]
         if f"{major}.{minor}" not in RTX_COMPUTE_CAPABILITIES:
             return (
                 f"only tensorrt-rtx is installed, and it does not know this GPU (compute capability {major}.{minor})",
-                "pip install 'slrbench[gpu]' brings tensorrt, which does",
+                "pip install -e '.[gpu]' brings tensorrt, which does",
             )
     if find_spec("pycuda") is None:
-        return "the package pycuda is not installed", "pip install 'slrbench[gpu]' (it is compiled: CUDA's toolkit)"
+        return "the package pycuda is not installed", "pip install -e '.[gpu]' (it is compiled: CUDA's toolkit)"
     return None
 
 

@@ -15,6 +15,7 @@ from exporters.tensorrt_library import PACKAGES, compute_capability_here
 from slrbench.errors import BadInputError, RunFailedError, SlrbenchError, UnavailableError
 from slrbench.runners.availability import availability
 from slrbench.runners.gpu_availability import installed_version
+from slrbench.workflows.archive import unless_unpacked
 from slrbench.workflows.bench_axes import Axes
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def choose_engine(
     found = manifest.find_all("trt", precision, input_kind)
     again = f"python -m slrbench export {folder} --formats trt --precision {precision}"
     again += "" if input_kind == "float32" else f" --input {input_kind}"
+    again = unless_unpacked(folder, again)
     fitting = [entry for entry in found if runs_on(entry.artifact, compute_capability)]
     failure = (failures or {}).get((model, precision, input_kind))
     if not fitting and failure is not None:

@@ -18,7 +18,7 @@ from slrbench.measure.environment import gpu_name
 from slrbench.records import ParityWord
 from slrbench.runners.inputs import artifact_sha256
 from slrbench.training.card import WEIGHTS_NAME
-from slrbench.workflows.archive import is_unpacked
+from slrbench.workflows.archive import is_unpacked, unless_unpacked
 from slrbench.workflows.bench_axes import Way
 from slrbench.workflows.bench_engines import Engines, choose_engine
 
@@ -121,6 +121,7 @@ def _find_entry(model: "BenchModel", way: Way, input_kind: str, engines: Engines
     again = f"python -m slrbench export {model.folder} --formats {way.backend}"
     again += "" if precision == "fp32" else f" --precision {precision}"
     again += "" if input_kind == "float32" else f" --input {input_kind}"
+    again = unless_unpacked(model.folder, again)
     if way.backend == "trt":
         entry = choose_engine(
             model.manifest,
@@ -156,9 +157,12 @@ def require_verified(model: "BenchModel", file: BenchFile, *, allow_unverified: 
     command = f"verify {model.folder}" if file.format == "checkpoint" and not checked else f"export {model.folder}"
     if file.engine is not None and file.parity == "not run":
         command = f"verify {file.path}"
+    hint = f"python -m slrbench {command}"
+    if command.startswith("export"):
+        hint = unless_unpacked(model.folder, hint)
     raise NegativeVerdictError(
         f"{file.path.name} is not verified: {file.why}",
-        hint=f"python -m slrbench {command}, or --allow-unverified to measure it all the same",
+        hint=f"{hint}, or --allow-unverified to measure it all the same",
     )
 
 

@@ -24,6 +24,7 @@ from slrbench.evaluation import evaluate
 from slrbench.measure.rounds import Infer
 from slrbench.records import Accuracy, Candidate
 from slrbench.training.card import CheckpointCard
+from slrbench.workflows.archive import unless_unpacked
 from slrbench.workflows.judging import cases_for, with_wer_difference
 
 
@@ -52,7 +53,7 @@ def stored_reference(folder: Path, weights_sha256: str) -> StoredReference:
     if found.built_from_sha256 != weights_sha256:
         raise BadInputError(
             f"the parity cases in {folder / CASES_NAME} are of other weights than the checkpoint's",
-            hint=f"python -m slrbench export {folder}",
+            hint=unless_unpacked(folder, f"python -m slrbench export {folder}"),
         )
     return found
 

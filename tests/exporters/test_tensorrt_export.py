@@ -313,7 +313,7 @@ def test_a_library_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.
     try:
         with pytest.raises(LibraryUnavailableError, match="not installed") as caught:
             find_library("tensorrt-rtx")
-        assert "slrbench[trt-rtx]" in str(caught.value.hint)
+        assert ".[trt-rtx]" in str(caught.value.hint)
     finally:
         load_library.cache_clear()
 
