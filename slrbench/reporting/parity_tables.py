@@ -110,7 +110,8 @@ def _not_run(engines: Sequence[dict[str, Any]]) -> str:
     return paragraphs(
         cells,
         "An engine without a verdict of its own is never recommended. Its graph is the ONNX file that it was built "
-        "from, judged on the CPU (in bf16 the torch module is, since ONNX Runtime computes none): that verdict is the graph's and says nothing of the engine. On the machine that the "
+        "from, judged on the CPU (in bf16 the torch module is, since ONNX Runtime computes none): that "
+        "verdict is the graph's and says nothing of the engine. On the machine that the "
         "engine is for, `python -m slrbench verify ENGINE` gives it one.",
     )
 
