@@ -144,7 +144,7 @@ class WerDifference(_Record):
 class ParityVerdict(_Record):
     """Whether an artifact computes what the checkpoint computes, with the evidence."""
 
-    artifact_sha256: str
+    artifact_sha256: str = Field(description="of the file that was run; empty: no file was, but a module in torch")
     reference: str
     backend: str
     tolerance_atol: float
@@ -173,15 +173,22 @@ class ManifestEntry(_Record):
     """An artifact and its verdict; no verdict means that parity was not run.
 
     An engine that was built where it cannot run has no verdict of its own. ``network_parity`` is then that of the typed
-    ONNX graph that it was built from, on a runtime that was at hand: it says nothing about the engine.
+    ONNX graph that it was built from, on a runtime that was at hand: it says nothing about the engine. No such
+    runtime has bf16: there it is the verdict of the torch module that the graph was exported from.
     """
 
     artifact: Artifact
     parity: ParityVerdict | None = None
     not_run_because: str = Field(default="", description="why there is no verdict, such as ``needs an RTX GPU``")
     network_parity: ParityVerdict | None = Field(
-        default=None, description="of the graph that an engine was built from; its hash is that of the graph"
+        default=None,
+        description="of the graph that an engine was built from; with an empty hash: of the torch module in its place",
     )
+
+    @property
+    def graph_was_run(self) -> bool:
+        """Whether ``network_parity`` is of the ONNX graph itself, and not of the torch module in its place."""
+        return self.network_parity is not None and self.network_parity.artifact_sha256 != ""
 
     @property
     def parity_word(self) -> Literal["passed", "failed", "not run"]:

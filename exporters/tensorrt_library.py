@@ -3,27 +3,34 @@
 Both have the same API family, so one builder is written for both. Importing this module loads neither.
 """
 
-import ctypes
 import importlib
 import re
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from exporters import cuda_driver as driver
 from exporters.artifact import ExporterError
 from exporters.engine_options import BuilderChoice, BuilderName
 
 if TYPE_CHECKING:
     import tensorrt as trt_types
 
+# The one list of names for everything here that asks after the libraries without loading them.
 MODULES: dict[BuilderName, tuple[str, ...]] = {
     "tensorrt": ("tensorrt",),
     # Without NVIDIA's metapackage, which only renames it, the bindings have their own name.
     "tensorrt-rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings"),
 }
+PACKAGES: dict[BuilderName, tuple[str, ...]] = {
+    "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12", "tensorrt-cu13-bindings", "tensorrt-cu12-bindings"),
+    "tensorrt-rtx": ("tensorrt-rtx", "tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu12-bindings"),
+}
+"""Packages of which any brings the library and tells its version."""
+
 HOW_TO_GET: dict[BuilderName, str] = {
-    "tensorrt": "pip install 'slrbench[gpu]' on a machine with an NVIDIA GPU",
-    "tensorrt-rtx": "pip install 'slrbench[trt-rtx]', which builds engines without a GPU",
+    "tensorrt": "pip install -e '.[gpu]' on a machine with an NVIDIA GPU",
+    "tensorrt-rtx": "pip install -e '.[trt-rtx]', which builds engines without a GPU",
 }
 LEAST_VERSION = (10, 12)
 """Of TensorRT: strong typing is complete from here on."""
@@ -72,17 +79,20 @@ class Library:
 def find_library(choice: BuilderChoice) -> Library:
     """The library that was asked for; ``auto`` takes TensorRT where a GPU is visible, TensorRT-RTX elsewhere.
 
+    Without a GPU ``auto`` does not even import TensorRT: its bindings and those of TensorRT-RTX register types of the
+    same names, and do not always bear each other in one process.
+
     Raises:
         LibraryUnavailableError: it is not installed, too old, or cannot work here; the message says why.
     """
     names: list[BuilderName] = ["tensorrt", "tensorrt-rtx"] if choice == "auto" else [choice]
     reasons = []
     for name in names:
+        if name == "tensorrt" and choice == "auto" and not gpu_is_visible():
+            reasons.append("tensorrt: it needs a GPU to build, and no CUDA device is visible")
+            continue
         try:
             library = load_library(name)
-            if name == "tensorrt" and choice == "auto" and not gpu_is_visible():
-                reasons.append("tensorrt: it needs a GPU to build, and no CUDA device is visible")
-                continue
             make_builder(library)
         except LibraryUnavailableError as error:
             reasons.append(f"{name}: {error.message}")
@@ -158,31 +168,14 @@ def collecting_logger(trt: Any, messages: Messages) -> "trt_types.ILogger":
     return logger
 
 
-@cache
 def gpu_is_visible() -> bool:
     """Whether the CUDA driver is here and shows this process a device."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    count = ctypes.c_int(0)
-    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    return driver.cuda_device_count() > 0
 
 
-def compute_capability_here() -> str | None:
-    """Compute capability of the first visible GPU, such as ``9.0``; None without one."""
-    if not gpu_is_visible():
-        return None
-    driver = ctypes.CDLL("libcuda.so.1")
-    device, numbers = ctypes.c_int(0), []
-    if driver.cuDeviceGet(ctypes.byref(device), 0) != 0:
-        return None
-    for attribute in (75, 76):  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
-        value = ctypes.c_int(0)
-        if driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device) != 0:
-            return None
-        numbers.append(value.value)
-    return f"{numbers[0]}.{numbers[1]}"
+def compute_capability_here(device: int = 0) -> str | None:
+    """Compute capability of the visible GPU with that number in CUDA's order, such as ``9.0``; None without it."""
+    return driver.cuda_driver().compute_capability(device)
 
 
 def plain(message: str) -> str:

@@ -8,20 +8,19 @@ machine with no GPU; kernels are compiled on the target at load.
 """
 
 import os
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from exporters.artifact import ExporterError, Precision, atomic_path
+from exporters.cuda_driver import current_device
 from exporters.engine_options import DEFAULT_RTX_COMPUTE_CAPABILITIES, EngineOptions
 from exporters.input_names import INPUT_NAME, OUTPUT_NAME
+from exporters.tensorrt_build import Progress, build_plan
 from exporters.tensorrt_library import (
     Library,
     LibraryUnavailableError,
     compute_capability_here,
-    explain_cuda,
     make_builder,
     plain,
 )
@@ -30,27 +29,33 @@ from exporters.tensorrt_network import check_types
 if TYPE_CHECKING:
     import tensorrt as trt_types
 
-Progress = Callable[[str, int, int], None]
-"""Called with the phase, steps done and steps in all; may come from another thread."""
-
 
 def compute_capabilities_of(library: Library, options: EngineOptions) -> tuple[str, ...]:
     """What an engine of these options is built for.
 
     Raises:
         LibraryUnavailableError: TensorRT was asked for, and no GPU tells its compute capability.
-        ExporterError: compute capabilities were asked of TensorRT.
+        ExporterError: the options ask what this library or this GPU cannot do.
     """
+    chosen = "which --builder auto takes here" if options.builder == "auto" else ""
+    options.check_builder(library.name, chosen=chosen)
     if library.is_rtx:
         asked = options.compute_capabilities or DEFAULT_RTX_COMPUTE_CAPABILITIES
         return tuple(sorted(set(asked), key=lambda text: [int(part) for part in text.split(".")]))
-    here = compute_capability_here()
+    here = compute_capability_here(options.device)
     if here is None:
         raise LibraryUnavailableError("TensorRT builds for the GPU at hand, and no CUDA device is visible")
     if options.compute_capabilities and options.compute_capabilities != (here,):
         raise ExporterError(
             f"TensorRT builds for the GPU at hand ({here}), not for {', '.join(options.compute_capabilities)}",
             hint="--builder tensorrt-rtx builds for stated compute capabilities",
+            bad_input=True,
+        )
+    if options.hardware_compatibility == "ampere_plus" and int(here.partition(".")[0]) < 8:
+        raise ExporterError(
+            f"--hardware-compatibility ampere_plus needs a GPU of compute capability 8.0 or later, the one here has "
+            f"{here}",
+            hint="leave --hardware-compatibility out",
             bad_input=True,
         )
     return (here,)
@@ -89,6 +94,19 @@ def engine_from_onnx(
         OSError: the file cannot be written.
         KeyboardInterrupt: the build was cancelled.
     """
+    with current_device(0 if library.is_rtx else options.device):
+        return _engine_from_onnx(onnx_path, path, library, precision, frame_size, options, progress)
+
+
+def _engine_from_onnx(
+    onnx_path: Path,
+    path: Path,
+    library: Library,
+    precision: Precision,
+    frame_size: tuple[int, int],
+    options: EngineOptions,
+    progress: Progress | None,
+) -> dict[str, Any]:
     capabilities = compute_capabilities_of(library, options)
     builder = make_builder(library)
     trt = library.trt
@@ -109,7 +127,7 @@ def engine_from_onnx(
         _target_rtx(library, config, capabilities)
     cache = None if library.is_rtx else _TimingCache(options.timing_cache, config)
     began = perf_counter()  # for the record; a build is not a measurement
-    plan = _build(library, builder, network, config, progress)
+    plan = build_plan(library, builder, network, config, progress, 0 if library.is_rtx else options.device)
     build_s = perf_counter() - began
     with atomic_path(path) as temporary:
         temporary.write_bytes(plan)
@@ -179,14 +197,7 @@ def _configure(
         config.max_aux_streams = options.max_aux_streams
     if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
-    if library.is_rtx:
-        if options.hardware_compatibility != "none":
-            raise ExporterError(
-                "TensorRT-RTX has no hardware compatibility: its targets are stated",
-                hint="--compute-capability 86,89,120",
-                bad_input=True,
-            )
-    else:
+    if not library.is_rtx:
         _set_hardware_compatibility(library, config, options)
 
 
@@ -236,93 +247,6 @@ class _TimingCache:
         return {"used": self._used and bool(self._before), "bytes_before": len(self._before), "bytes_after": len(blob)}
 
 
-def _build(
-    library: Library,
-    builder: "trt_types.Builder",
-    network: "trt_types.INetworkDefinition",
-    config: "trt_types.IBuilderConfig",
-    progress: Progress | None,
-) -> bytes:
-    """The serialised engine. Built in a thread of its own, so that Ctrl-C is noticed while the library works."""
-    monitor = progress_monitor(library, progress)
-    config.progress_monitor = monitor
-    library.messages.clear()
-    made: list[Any] = []
-    failed: list[Exception] = []
-
-    def build() -> None:
-        try:
-            made.append(builder.build_serialized_network(network, config))
-        except Exception as error:  # raised again below, where it is heard
-            failed.append(error)
-
-    thread = threading.Thread(target=build)
-    thread.start()
-    try:
-        while thread.is_alive():
-            thread.join(0.2)
-    except BaseException:
-        monitor.cancelled = True
-        thread.join()
-        raise
-    if failed:
-        raise ExporterError(f"{library.name} {library.version} failed while it built: {failed[0]}") from failed[0]
-    plan = made[0] if made else None
-    if plan is None:
-        raise ExporterError(
-            f"{library.name} {library.version} could not build the engine: "
-            f"{explain_cuda(library.messages.last_error())}",
-            hint=_build_hint(library.messages.errors),
-        )
-    return bytes(plan)
-
-
-def _build_hint(errors: list[str]) -> str | None:
-    text = " ".join(errors).lower()
-    if "memory" in text:
-        return "give it less: --workspace-mb, a smaller --batch or --frames range; or end what else uses the GPU"
-    return None
-
-
-def progress_monitor(library: Library, progress: Progress | None) -> Any:
-    """An ``IProgressMonitor`` that passes the outermost phases on and can be cancelled by setting ``cancelled``.
-
-    The library calls it from its own threads, and an exception must not leave it: one in ``progress``
-    cancels the build.
-    """
-    trt = library.trt
-
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc,name-defined]
-        def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
-            self.cancelled = False
-            self._steps: dict[str, int] = {}
-            self._lock = threading.Lock()
-
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            with self._lock:
-                self._steps[phase_name] = num_steps
-            self._tell(phase_name, 0)
-
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            self._tell(phase_name, step + 1)
-            return not self.cancelled
-
-        def phase_finish(self, phase_name: str) -> None:
-            with self._lock:
-                self._steps.pop(phase_name, None)
-
-        def _tell(self, phase: str, done: int) -> None:
-            if progress is None or self.cancelled:
-                return
-            try:
-                progress(phase, done, self._steps.get(phase, done))
-            except Exception:
-                self.cancelled = True
-
-    return Monitor()
-
-
 def _runs_on(library: Library, capabilities: tuple[str, ...], options: EngineOptions) -> str:
     listed = ", ".join(capabilities)
     if library.is_rtx:
@@ -336,10 +260,10 @@ def _runs_on(library: Library, capabilities: tuple[str, ...], options: EngineOpt
     return f"{gpus}, with TensorRT {library.version} {version}"
 
 
-def default_timing_cache(library: Library) -> Path | None:
+def default_timing_cache(library: Library, device: int = 0) -> Path | None:
     """Where TensorRT's measurements are kept by default: in the user's cache folder, by version and GPU."""
     if library.is_rtx:
         return None
     root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    gpu = (compute_capability_here() or "").replace(".", "")
+    gpu = (compute_capability_here(device) or "").replace(".", "")
     return root / "slrbench" / f"tensorrt-{library.version}-sm{gpu}.timing-cache"

@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     FAILED = 4  # training, export or a run failed
     BUG = 70  # a bug in slrbench
     INTERRUPTED = 130  # interrupted; partial results are kept
+    TERMINATED = 143  # the same, by SIGTERM
 
 
 class SlrbenchError(Exception):

@@ -5,10 +5,14 @@ A command's module is imported when that command runs, so ``--help`` answers at 
 
 import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from traceback import print_exception
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +29,7 @@ COMMANDS = {
     "overfit": "Check that a network can learn: 0 % WER on a handful of clips.",
     "verify": "Check that a checkpoint or an artifact gives log-probabilities, line by line.",
     "evaluate": "Word error rate of a checkpoint or an artifact on a split.",
-    "export": "Export a checkpoint to TorchScript, ONNX and OpenVINO, and prove parity.",
+    "export": "Export a checkpoint to TorchScript, ONNX, OpenVINO and TensorRT, and prove parity.",
     "pack": "Pack a model into one archive that another machine verifies and benches without torch.",
     "bench": "Measure latency, throughput, memory and size of artifacts, on several backends.",
     "report": "Render a report again from its report.json.",
@@ -34,6 +38,9 @@ COMMANDS = {
     "doctor": "Which backends work here, why the others do not, and how to get them.",
 }
 """Command to the line that ``--help`` shows for it. The module is the name with underscores."""
+
+_OUR_PACKAGES = ("slrbench", "exporters")
+_LIGHT = "run it where all of slrbench's packages are; where few are: verify, bench, evaluate, list, report and doctor"
 
 _FAILED_ERRNO = {
     errno.ENOSPC: "no space left on the device",
@@ -95,7 +102,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 done, every verdict good; 1 a negative verdict; 2 wrong usage or input; "
-    "3 not available here; 4 a run failed; 70 a bug; 130 interrupted.",
+    "3 not available here; 4 a run failed; 70 a bug; 130 interrupted; 143 terminated.",
 )
 
 
@@ -115,6 +122,32 @@ def _slrbench(
     ),
 ) -> None:
     """From a trained sign language recogniser to a deployment decision."""
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came. Whatever is done on Ctrl-C (files removed, workers ended, states kept) is done then, too."""
+
+
+@contextmanager
+def _termination_as_exception() -> Iterator[None]:
+    """Let SIGTERM, which would end the process where it stands, unwind it instead.
+
+    Only where nobody else decided what it does, and in the main thread, which alone may.
+    """
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if not ours:
+        yield
+        return
+
+    def unwind(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not end the cleaning up
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _run(arguments: list[str]) -> int:
@@ -139,12 +172,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # cores; not spinning at all costs training a third of its speed on quiet ones. So they spin for microseconds.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     try:
-        code = _run(list(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()
+        with _termination_as_exception():
+            code = _run(list(sys.argv[1:] if arguments is None else arguments))
+            sys.stdout.flush()
     except BrokenPipeError:
         # The reader went away (`| head`). What is still buffered must not fail again when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.INTERRUPTED
+    except _Terminated:
+        console.error("terminated; what was finished is kept")
+        return ExitCode.TERMINATED
     except KeyboardInterrupt:
         console.error("interrupted; what was finished is kept")
         return ExitCode.INTERRUPTED
@@ -176,6 +213,8 @@ def _classify(error: Exception) -> tuple[int, str, str | None]:
             return ExitCode.INTERRUPTED, "aborted", None
         case OSError() if error.errno is not None:
             return _classify_os_error(error)
+        case ModuleNotFoundError() if error.name and (package := error.name.partition(".")[0]) not in _OUR_PACKAGES:
+            return ExitCode.UNAVAILABLE, f"this needs the package {package}, which is not installed here", _LIGHT
         case MemoryError():
             return ExitCode.FAILED, "out of memory", "try a smaller batch, fewer frames or a smaller network"
     if os.strerror(errno.ENOSPC) in str(error):  # libraries in C++ wrap it in errors of their own

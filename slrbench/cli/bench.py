@@ -109,6 +109,7 @@ def command(
     from slrbench.measure.environment import default_threads
     from slrbench.workflows.bench import BenchOptions, bench, report_folder, require_passed_parity
     from slrbench.workflows.bench_axes import Axes
+    from slrbench.workflows.bench_instead import require_some_backend
 
     axes = Axes(
         backends=_words(backend),
@@ -131,6 +132,8 @@ def command(
         wer_clips=wer_clips,
         settings=_settings(quick=quick, rounds=rounds, seed=seed),
     )
+    if options.models or not options.untrained:
+        require_some_backend(axes, options.models)
     folder = output if output is not None else report_folder(Path("reports"), name)
     with console.Progress() as progress:
         report = bench(options, title=f"Benchmark: {name}", command=_command_line(), folder=folder, progress=progress)

@@ -8,6 +8,7 @@ import codecs
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
@@ -19,6 +20,9 @@ _PLAIN = {
     "✓": "+", "✗": "x", "→": "->", "←": "<-", "×": "x", "·": "-", "…": "...", "–": "-", "—": "-", "−": "-",
     "±": "+/-", "≤": "<=", "≥": ">=", "µ": "u", "α": "alpha", "λ": "lambda", "τ": "tau", "’": "'",
 }  # fmt: skip
+
+WIDTH = 100
+"""Columns that tables and their notes keep to."""
 
 verbose = False
 """Whether ``-v`` was given: tracebacks are shown."""
@@ -95,6 +99,29 @@ def table(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:
 
 def _is_figure(cell: str) -> bool:
     return cell == "–" or cell.lstrip("+-").replace(".", "", 1).replace(",", "").isdigit()
+
+
+def wrapped(text: str, *, first: str = "", indent: str = "    ") -> str:
+    """The text in lines of at most :data:`WIDTH` columns that begin with ``indent``, the first one with ``first``.
+
+    Long words stay whole.
+    """
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def reasons(word: str, why: Iterable[tuple[str, str]]) -> list[str]:
+    """What a table has no room for, as lines below it: each reason once, with the names that it holds for."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in why:
+        by_reason.setdefault(reason, []).append(name)
+    return [wrapped(f"{word}: {', '.join(names)}: {reason}") for reason, names in by_reason.items()]
 
 
 def info(text: str) -> None:

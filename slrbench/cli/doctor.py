@@ -21,8 +21,8 @@ def command(
     Each is tried in a process of its own, since what is installed may still fail to load, crash or hang. Shows
     versions, CPU, memory and GPU, too.
     """
+    from exporters.cuda_driver import cuda_device_count
     from slrbench.measure.environment import capture_environment
-    from slrbench.runners.cuda_driver import cuda_device_count
     from slrbench.runners.gpu_libraries import try_libraries
 
     with console.Progress() as progress:
@@ -41,10 +41,13 @@ def command(
             }
         )
         return
-    rows = [[a.backend, a.device, "yes" if a.available else "no", a.version, a.why_not, a.how_to_get] for a in found]
-    console.result(console.table(rows, ["Backend", "Device", "Available", "Version", "Why not", "How to get it"]))
+    rows = [[a.backend, a.device, "yes" if a.available else "no", a.version] for a in found]
+    console.result(console.table(rows, ["Backend", "Device", "Available", "Version"]))
+    missing = [(f"{a.backend} on {a.device}", a.why_not, a.how_to_get) for a in found if not a.available]
+    if missing:
+        console.result("\n" + "\n".join(_missing_lines(missing)))
     console.result("\n" + "\n".join([*map(_library_line, libraries), *_gpu_words(devices)]))
-    console.result("\n" + "\n".join(_machine(environment, devices)))
+    console.result("\n" + "\n".join(map(console.wrapped, _machine(environment, devices))))
     works = ",".join(dict.fromkeys(a.backend for a in found if a.available))
     if works:
         console.info(f"next: python -m slrbench bench --backend {works}")
@@ -61,11 +64,26 @@ def _try_all(progress: console.Progress) -> "list[Availability]":
     return found
 
 
+def _missing_lines(missing: "list[tuple[str, str | None, str | None]]") -> list[str]:
+    """Why not, and how to get it: once for all backends that it is the same for."""
+    by_reason: dict[tuple[str | None, str | None], list[str]] = {}
+    for name, why_not, how_to_get in missing:
+        by_reason.setdefault((why_not, how_to_get), []).append(name)
+    return [_not_available(", ".join(names), *reason) for reason, names in by_reason.items()]
+
+
 def _library_line(library: "GpuLibrary") -> str:
     named = library.name if library.version is None else f"{library.name} {library.version}"
     if library.available:
-        return f"{named}: available" + (f" ({library.note})" if library.note else "")
-    return f"{named}: not available: {library.why_not}; how to get it: {library.how_to_get}"
+        return console.wrapped(f"{named}: available" + (f" ({library.note})" if library.note else ""))
+    return _not_available(named, library.why_not, library.how_to_get)
+
+
+def _not_available(named: str, why_not: str | None, how_to_get: str | None) -> str:
+    lines = [console.wrapped(f"{named}: not available: {why_not}")]
+    if how_to_get:
+        lines.append(console.wrapped(f"how to get it: {how_to_get}", first="    ", indent="        "))
+    return "\n".join(lines)
 
 
 def _gpu_words(devices: int) -> list[str]:

@@ -22,7 +22,8 @@ def command(
         Path,
         typer.Argument(
             metavar="MODEL|FILE",
-            help="A checkpoint's folder, the id of a model in trained_models, or a .torchscript, .onnx or .xml file.",
+            help="A checkpoint's folder, the id of a model in trained_models, a .torchscript, .onnx, .xml or .engine "
+            "file, or an archive that pack wrote, or the folder it was unpacked into (with --backend).",
         ),
     ],
     split: Annotated[str, typer.Option("--split", help="train, dev, test, or another split of the corpus.")] = "test",
@@ -30,7 +31,10 @@ def command(
     clips: Annotated[int | None, typer.Option("--clips", metavar="N", min=1, help="Only the first N clips.")] = None,
     backend: Annotated[
         str | None,
-        typer.Option("--backend", help="torch (the checkpoint itself), torchscript, onnx or openvino."),
+        typer.Option(
+            "--backend",
+            help="Of a model: torch (the checkpoint itself; the default), torchscript, onnx, openvino or trt.",
+        ),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Most clips in one call.")] = 8,
     threads: Annotated[
@@ -42,12 +46,18 @@ def command(
 
     Runs that very file on its own runtime, decodes greedily and counts substitutions, deletions and insertions over all
     clips: WER = (S + D + I) / N. A file whose hash is not the one that was checked is refused.
+
+    A file of an archive is measured on the test clips that were packed with it: evaluate ARCHIVE --backend onnx
     """
+    from slrbench.workflows.archive import folder_of_pack, is_archive
     from slrbench.workflows.evaluate import evaluate_path
 
+    path = find_model(model)
+    if is_archive(path):
+        model = path = folder_of_pack(path)[0]
     with console.Progress() as progress:
         found = evaluate_path(
-            find_model(model),
+            path,
             split=split,
             data=data,
             clips=clips,

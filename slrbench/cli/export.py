@@ -1,20 +1,19 @@
 """``slrbench export``: export checkpoints, and prove that the files compute the same."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from slrbench.cli import console
+from slrbench.cli.export_table import HEADERS, MODELS_FOLDER, document, next_command, notes, rows
 
 if TYPE_CHECKING:
-    from exporters.artifact import ManifestEntry
+    from collections.abc import Callable
+
     from exporters.engine_options import BuilderChoice, HardwareCompatibility
     from slrbench.workflows.export import ExportResult
 
-MODELS_FOLDER = Path("trained_models")
-HEADERS = ["Model", "Format", "Input", "Size (MB)", "Parity", "Max error", "Needed atol", "Build (s)"]
 ENGINES = "TensorRT engines"
 
 
@@ -108,7 +107,7 @@ def command(
         typer.Option(
             "--timing-cache",
             metavar="FILE",
-            help="Where TensorRT keeps what it measured of kernels; in the user's cache folder by default.",
+            help="Where TensorRT (not TensorRT-RTX) keeps what it measured; by default in the user's cache folder.",
             rich_help_panel=ENGINES,
         ),
     ] = None,
@@ -130,12 +129,15 @@ def command(
     For example: export student --formats trt --precision fp32,fp16 --compute-capability 86,89
     """
     from exporters.engine_options import EngineOptions, Range, parse_compute_capability
+    from slrbench.workflows.export_plan import make_plan
 
     engine = EngineOptions(
         builder=cast("BuilderChoice", builder),
         batch=Range.parse(batch, option="--batch"),
         frames=Range.parse(frames, option="--frames"),
-        compute_capabilities=tuple(parse_compute_capability(word) for word in _words(compute_capability or "")),
+        compute_capabilities=tuple(
+            parse_compute_capability(word, builder) for word in _words(compute_capability or "")
+        ),
         builder_optimization_level=optimization_level,
         workspace_bytes=None if workspace_mb is None else workspace_mb << 20,
         max_aux_streams=aux_streams,
@@ -144,33 +146,51 @@ def command(
         timing_cache=timing_cache,
         builds=builds,
     )
+    asked: dict[str, Any] = {
+        "formats": _words(formats),
+        "input_kinds": _words(input),
+        "precisions": _words(precision),
+        "exporter": exporter,
+        "tolerance": tolerance,
+        "engine": engine,
+    }
+    make_plan(**asked)  # refuses what cannot be asked, before torch is loaded
     folders = _model_folders(models or [])
-    # It loads torch, so not before the arguments are known to be good.
-    from slrbench.workflows.export import export_model, raise_worst
-
+    export_model, raise_worst = _load_exporting()
     results = []
     with console.Progress() as progress:
         for folder in folders:
-            results.append(
-                export_model(
-                    folder,
-                    formats=_words(formats),
-                    input_kinds=_words(input),
-                    precisions=_words(precision),
-                    exporter=exporter,
-                    tolerance=tolerance,
-                    engine=engine,
-                    progress=progress,
-                )
-            )
+            results.append(export_model(folder, **asked, progress=progress))
     if json:
-        console.print_json(_document(results))
+        console.print_json(document(results))
     else:
-        console.result(console.table([row for result in results for row in _rows(result)], HEADERS))
-    for text in dict.fromkeys(line for result in results for line in _notes(result)):
+        console.result(console.table([row for result in results for row in rows(result)], HEADERS))
+    for text in dict.fromkeys(line for result in results for line in notes(result)):
         console.warning(text)
-    console.wrote([result.manifest_path for result in results], next_command=_next_command(results))
+    console.wrote([result.manifest_path for result in results], next_command=next_command(results))
     raise_worst([result.error for result in results if result.error is not None], console.error)
+
+
+def _load_exporting() -> "tuple[Callable[..., ExportResult], Callable[..., None]]":
+    """What exports, and what tells of the worst error; loads torch.
+
+    Raises:
+        UnavailableError: torch or another package that graphs are made with is not installed.
+    """
+    from slrbench.errors import UnavailableError
+
+    try:
+        from slrbench.workflows.export import export_model, raise_worst
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "slrbench", "exporters"):
+            raise
+        raise UnavailableError(
+            f"the package {package} is not installed, and export needs it: graphs are made from the torch module",
+            hint=f"pip install {package}; or export on a machine that has it, and python -m slrbench pack takes the "
+            "files here",
+        ) from error
+    return export_model, raise_worst
 
 
 def _model_folders(models: list[str]) -> list[Path]:
@@ -205,90 +225,3 @@ def _model_folders(models: list[str]) -> list[Path]:
 
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _rows(result: "ExportResult") -> list[list[Any]]:
-    rows = [_row(result.model_id, entry) for entry in result.entries]
-    for f in result.failed:
-        name = f.format if f.precision == "fp32" else f"{f.format}-{f.precision}"
-        rows.append([result.model_id, name, f.input_kind, None, "not exported", None, None, None])
-    return rows
-
-
-def _row(model_id: str, entry: "ManifestEntry") -> list[Any]:
-    artifact, verdict = entry.artifact, entry.parity
-    name = artifact.format if artifact.precision == "fp32" else f"{artifact.format}-{artifact.precision}"
-    return [
-        model_id,
-        f"{name} {artifact.target}".rstrip(),
-        artifact.input_kind,
-        f"{artifact.size_bytes / 1e6:.2f}",
-        entry.parity_word.upper() if entry.parity_word == "failed" else entry.parity_word,
-        _scientific(verdict.max_abs_error if verdict else None),
-        _scientific(verdict.needed_atol if verdict else None),
-        f"{artifact.built_with['build_s']:.1f}",
-    ]
-
-
-def _notes(result: "ExportResult") -> list[str]:
-    """What the table has no room for: what was left out, and why engines have no verdict."""
-    notes = [f"{result.model_id}: {note}" for note in result.notes]
-    for entry in result.not_run:
-        graph = entry.network_parity
-        known = ""
-        if graph is not None:
-            error = "" if graph.max_abs_error is None else f" (max error {graph.max_abs_error:.1e})"
-            known = f"; the graph it was built from {'passed' if graph.passed else 'FAILED'} on {graph.backend}{error}"
-        notes.append(f"{result.model_id}/{entry.artifact.path}: parity not run: {entry.not_run_because}{known}")
-    return notes
-
-
-def _scientific(value: float | None) -> str | None:
-    return None if value is None else f"{value:.1e}"
-
-
-def _document(results: list["ExportResult"]) -> dict[str, Any]:
-    return {
-        "manifests": [result.manifest_path for result in results],
-        "models": [
-            {
-                "model": result.model_id,
-                "manifest": result.manifest_path,
-                "artifacts": [
-                    {
-                        "path": result.manifest_path.parent / entry.artifact.path,
-                        "format": entry.artifact.format,
-                        "precision": entry.artifact.precision,
-                        "target": entry.artifact.target,
-                        "input_kind": entry.artifact.input_kind,
-                        "sha256": entry.artifact.sha256,
-                        "size_bytes": entry.artifact.size_bytes,
-                        "parity": entry.parity_word,
-                        "not_run_because": entry.not_run_because or None,
-                        "max_abs_error": entry.parity.max_abs_error if entry.parity else None,
-                        "needed_atol": entry.parity.needed_atol if entry.parity else None,
-                        "reasons": entry.parity.reasons if entry.parity else (),
-                        "build_s": entry.artifact.built_with["build_s"],
-                    }
-                    for entry in result.entries
-                ],
-                "failed": [
-                    {"format": f.format, "precision": f.precision, "input_kind": f.input_kind, "reason": f.reason}
-                    for f in result.failed
-                ],
-                "notes": result.notes,
-            }
-            for result in results
-        ],
-    }
-
-
-def _next_command(results: list["ExportResult"]) -> str | None:
-    """Bench what passed; what cannot run here is handed over; nothing where nothing was made."""
-    folders = [r.manifest_path.parent for r in results if any(e.parity_word == "passed" for e in r.entries)]
-    # bench knows the models of that folder by name, and every other by its folder.
-    passed = [f.name if f.parent == MODELS_FOLDER else shlex.quote(str(f)) for f in folders]
-    if passed:
-        return "python -m slrbench bench " + " ".join(passed)
-    engines = [r.manifest_path.parent for r in results if r.not_run]
-    return f"python -m slrbench pack {shlex.quote(engines[0].name)}    (verify it on the target)" if engines else None

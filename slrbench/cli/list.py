@@ -1,5 +1,6 @@
 """``slrbench list``: which models, backends and presets there are."""
 
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,9 +78,10 @@ def _models(folder: Path) -> _Listing:
                 "artifacts": artifacts,
             }
         )
-        shown = ", ".join(f"{a['name']} ({a['parity']})" for a in artifacts)
+        counts = Counter(a["parity"] for a in artifacts)
+        shown = ", ".join(f"{counts[word]} {word}" for word in ("passed", "failed", "not run") if counts[word])
         rows.append([card.model_id, card.role, number(card.parameters, 1e6), *_wer_and_checks(card), shown or None])
-    headers = ["Model", "Role", "Param. (M)", "Dev WER (%)", "Test WER (%)", "Checks", "Artifacts (parity)"]
+    headers = ["Model", "Role", "Param. (M)", "Dev WER (%)", "Test WER (%)", "Checks", "Parity of artifacts"]
     if not rows:
         return found, headers, rows, f"no models in {folder}; next: python -m slrbench train-and-export"
     return found, headers, rows, f"next: python -m slrbench verify {folder / rows[0][0]}"

@@ -9,7 +9,7 @@ import typer
 from slrbench.cli import console
 from slrbench.cli.verify import find_model
 
-HEADERS = ["Artifact", "Precision", "Target", "Parity", "Size (MB)"]
+HEADERS = ["Artifact", "Precision", "Parity", "Size (MB)"]
 
 
 def command(
@@ -48,24 +48,23 @@ def command(
             clips=clips,
             progress=progress,
         )
-    for each in packed.record.left_out:
+    for each in packed.refused:
         console.warning(f"{each.artifact} is left out: {each.reason}")
     if json:
         console.print_json({"archive": packed.path, "pack": packed.record})
     else:
         rows = [
-            [
-                entry.artifact.path,
-                entry.artifact.precision,
-                entry.artifact.target or None,
-                entry.parity_word + (f": {entry.not_run_because}" if entry.not_run_because else ""),
-                f"{entry.artifact.size_bytes / 1e6:.2f}",
-            ]
-            for entry in packed.entries
+            [e.artifact.path, e.artifact.precision, e.parity_word, f"{e.artifact.size_bytes / 1e6:.2f}"]
+            for e in packed.entries
         ]
-        console.result(console.table(rows, HEADERS))
+        not_run = [(e.artifact.path, e.not_run_because) for e in packed.entries if e.not_run_because]
+        console.result("\n".join([console.table(rows, HEADERS), *console.reasons("not run", not_run)]))
+    if unasked := len(packed.record.left_out) - len(packed.refused):
+        console.info(f"{unasked} artifact{'s' * (unasked > 1)} of other formats or precisions not packed")
     size = packed.path.stat().st_size
-    console.info(f"{size / 1e6:.2f} MB in {len(packed.record.files) + 1} files")
+    console.info(
+        f"{size / 1e6:.2f} MB in {len(packed.record.files) + 1} files; README.txt in it says how to install there"
+    )
     there = f"python -m slrbench verify {shlex.quote(packed.path.name)}, on the other machine"
     console.wrote([packed.path], next_command=there)
 

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+from exporters.cuda_driver import cuda_driver, device_index
 from slrbench import __version__
 from slrbench.records import Environment
 
@@ -80,7 +82,11 @@ def cpu_name() -> str:
 
 @cache
 def gpu_names() -> tuple[str, ...]:
-    """NVIDIA GPUs with memory and driver, as NVML names them; empty without a driver."""
+    """NVIDIA GPUs with memory and driver, as NVML names them; empty without a driver.
+
+    Those that CUDA shows this process come first, in its order, so that ``cuda:N`` is the one with that number: NVML's
+    own order is another one and knows nothing of ``CUDA_VISIBLE_DEVICES``.
+    """
     import pynvml
 
     try:
@@ -90,13 +96,33 @@ def gpu_names() -> tuple[str, ...]:
     try:
         driver = pynvml.nvmlSystemGetDriverVersion()
         names = []
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        for handle in _in_cuda_order(pynvml):
             memory_gib = pynvml.nvmlDeviceGetMemoryInfo(handle).total / (1 << 30)
             names.append(f"{pynvml.nvmlDeviceGetName(handle)}, {memory_gib:.0f} GiB, driver {driver}")
         return tuple(names)
     finally:
         pynvml.nvmlShutdown()
+
+
+def _in_cuda_order(nvml: Any) -> list[Any]:
+    """NVML's handles of the GPUs that CUDA shows, in its order, and then of those that it hides."""
+    handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+    by_place = {_place(nvml.nvmlDeviceGetPciInfo(handle).busId): handle for handle in handles}
+    shown = [by_place[place] for bus_id in cuda_driver().bus_ids if (place := _place(bus_id)) in by_place]
+    return shown + [handle for handle in handles if handle not in shown]
+
+
+def _place(bus_id: str | bytes) -> tuple[int, str]:
+    """Domain and the rest: CUDA writes ``0000:65:00.0`` and NVML ``00000000:65:00.0``."""
+    text = bus_id.decode("ascii") if isinstance(bus_id, bytes) else bus_id
+    domain, _, rest = text.partition(":")
+    return int(domain, 16), rest.lower()
+
+
+def gpu_name(device: str) -> str:
+    """Name of the GPU that ``cuda`` or ``cuda:N`` means, without memory and driver; empty where it is not known."""
+    names, index = gpu_names(), device_index(device)
+    return names[index].partition(",")[0] if index < len(names) else ""
 
 
 def _notes(gpus: tuple[str, ...]) -> list[str]:

@@ -11,7 +11,7 @@ from functools import partial
 from statistics import median
 from typing import Any, Self, TypeVar
 
-from slrbench.runners.cuda_driver import cuda_driver, device_index
+from exporters.cuda_driver import cuda_driver, device_index
 
 _T = TypeVar("_T")
 

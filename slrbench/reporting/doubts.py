@@ -45,6 +45,12 @@ def accuracies_shown(report: Report) -> list[Accuracy]:
     return [a for a in report.accuracies if (*_way(a), a.split) in shown]
 
 
+def clips_behind(report: Report, row: SummaryRow) -> int | None:
+    """On how many clips the WER of a row rests; None where the report does not say."""
+    found = (a.clips for a in report.accuracies if (*_way(a), a.split) == (*_way(row), row.wer_split))
+    return next(found, None)
+
+
 def _way(what: SummaryRow | Accuracy) -> tuple[str, ...]:
     return what.artifact_sha256, what.backend, what.precision, what.variant, what.device, what.input_kind
 

@@ -110,7 +110,8 @@ def _not_run(engines: Sequence[dict[str, Any]]) -> str:
     return paragraphs(
         cells,
         "An engine without a verdict of its own is never recommended. Its graph is the ONNX file that it was built "
-        "from, judged on the CPU: that verdict is the graph's and says nothing of the engine. On the machine that the "
+        "from, judged on the CPU (in bf16 the torch module is, since ONNX Runtime computes none): that "
+        "verdict is the graph's and says nothing of the engine. On the machine that the "
         "engine is for, `python -m slrbench verify ENGINE` gives it one.",
     )
 
@@ -118,6 +119,8 @@ def _not_run(engines: Sequence[dict[str, Any]]) -> str:
 def _not_run_row(engine: dict[str, Any]) -> Cells:
     graph = engine.get("network_parity")
     word = "not run" if graph is None else "passed" if graph.get("passed") else "FAILED"
+    if graph is not None and not graph.get("artifact_sha256"):
+        word += " (of the torch module)"  # no runtime here computes the graph itself
     because = engine.get("because")
     return (
         engine.get("model"),

@@ -5,7 +5,7 @@ from typing import Any
 
 from slrbench.records import Decision, Measurement, Report, SummaryRow
 from slrbench.reporting.display import backend_on, megabytes, milliseconds, number, percent, row_name, with_input
-from slrbench.reporting.doubts import doubts
+from slrbench.reporting.doubts import clips_behind, doubts
 from slrbench.reporting.gpu_tables import gpu_lines, gpu_table
 from slrbench.reporting.markdown import Cells, bullets, free_table, paragraphs, table, text
 from slrbench.reporting.parity_tables import parity_section
@@ -71,9 +71,11 @@ def headline(report: Report) -> str:
 def _wer(report: Report, row: SummaryRow) -> str:
     """The row's WER and, where training measured it, that on signers never seen, without which it flatters."""
     unseen = _wer_on_unseen_signers(report, row)
+    clips = clips_behind(report, row)
+    where = row.wer_split if clips is None else f"{clips} clip{'s' * (clips > 1)} of {row.wer_split}"
     if unseen is None:
-        return f"{percent(row.wer)} % ({row.wer_split})"
-    return f"{percent(row.wer)} % ({row.wer_split}: recordings seen in training); {percent(unseen)} % on {_UNSEEN}"
+        return f"{percent(row.wer)} % ({where})"
+    return f"{percent(row.wer)} % ({where}: recordings seen in training); {percent(unseen)} % on {_UNSEEN}"
 
 
 _UNSEEN = "signers never seen"
@@ -201,11 +203,11 @@ def _front(report: Report, decision: Decision) -> str:
     shown = any(wer is not None for wer in unseen)
     headers = ["Pareto front", "Backend", "Prec.", "Device", "", "p50 (ms)", "File (MB)", "WER (%)"]
     cells = table(
-        [*headers, *([f"WER, {_UNSEEN} (%)"] if shown else [])],
+        [*headers, *(["Unseen (%)"] if shown else [])],
         [
             (
                 *who(row),
-                "**recommended**" if i == decision.recommended else "",
+                "ship" if i == decision.recommended else "",
                 milliseconds(row.p50_s),
                 megabytes(row.size_bytes),
                 percent(row.wer),
@@ -215,7 +217,8 @@ def _front(report: Report, decision: Decision) -> str:
         ],
         left=5,
     )
-    return paragraphs(cells, "No other feasible file is at most as slow, as wrong and as large as one on the front.")
+    explained = "No other feasible file is at most as slow, as wrong and as large as one on the front."
+    return paragraphs(cells, explained + (f" Unseen: the checkpoint's WER on {_UNSEEN}." if shown else ""))
 
 
 def _rejected(report: Report, decision: Decision) -> str:

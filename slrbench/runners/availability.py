@@ -11,9 +11,9 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from exporters.cuda_driver import cuda_device_count as cuda_device_count
 from slrbench.errors import BadInputError, UnavailableError
 from slrbench.runners import gpu_availability as gpu
-from slrbench.runners.cuda_driver import cuda_device_count as cuda_device_count
 from slrbench.runners.gpu_libraries import try_library
 
 _IMPORT_LIMIT_S = 120.0

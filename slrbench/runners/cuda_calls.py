@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from slrbench.errors import RunFailedError, UnavailableError
 
-HOW_TO_GET = "pip install 'slrbench[gpu]' on a machine with an NVIDIA GPU"
+HOW_TO_GET = "pip install -e '.[gpu]' on a machine with an NVIDIA GPU"
 
 
 _LOST = "the process has lost the GPU: start it again"

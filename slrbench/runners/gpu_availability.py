@@ -5,17 +5,16 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from slrbench.runners import cuda_driver as driver
-from slrbench.runners.cuda_driver import device_index
+from exporters import cuda_driver as driver
+from exporters.cuda_driver import device_index
+from exporters.engine_options import RTX_COMPUTE_CAPABILITIES
+from exporters.tensorrt_library import MODULES, PACKAGES
 
 Refusal = tuple[str, str]
 """Why not, and how to get it."""
 
-TENSORRT_PACKAGES = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12", "tensorrt-cu13-bindings", "tensorrt-cu12-bindings")
-RTX_PACKAGES = ("tensorrt-rtx", "tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu12-bindings")
-RTX_MODULES = ("tensorrt_rtx", "tensorrt_rtx_bindings")
-RTX_CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1))
-"""Compute capabilities that TensorRT-RTX 1.7 knows: none of a data centre's Hopper or Blackwell among them."""
+TENSORRT_PACKAGES, RTX_PACKAGES = PACKAGES["tensorrt"], PACKAGES["tensorrt-rtx"]
+RTX_MODULES = MODULES["tensorrt-rtx"]
 
 NO_DEVICE = "no CUDA device is visible"
 
@@ -74,16 +73,16 @@ def _too_old(what: str, built_for: str) -> Refusal | None:
 def _why_not_trt(index: int) -> Refusal | None:
     rtx = rtx_is_installed()
     if not tensorrt_is_installed() and not rtx:
-        return "the package tensorrt is not installed", "pip install 'slrbench[gpu]'"
+        return "the package tensorrt is not installed", "pip install -e '.[gpu]'"
     if not tensorrt_is_installed():
         major, minor = driver.cuda_driver().capabilities[index]
-        if (major, minor) not in RTX_CAPABILITIES:
+        if f"{major}.{minor}" not in RTX_COMPUTE_CAPABILITIES:
             return (
                 f"only tensorrt-rtx is installed, and it does not know this GPU (compute capability {major}.{minor})",
-                "pip install 'slrbench[gpu]' brings tensorrt, which does",
+                "pip install -e '.[gpu]' brings tensorrt, which does",
             )
     if find_spec("pycuda") is None:
-        return "the package pycuda is not installed", "pip install 'slrbench[gpu]' (it is compiled: CUDA's toolkit)"
+        return "the package pycuda is not installed", "pip install -e '.[gpu]' (it is compiled: CUDA's toolkit)"
     return None
 
 

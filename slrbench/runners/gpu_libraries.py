@@ -14,10 +14,10 @@ import slrbench
 
 _LIMIT_S = 120.0
 _HOW_TO_GET = {
-    "tensorrt": "pip install 'slrbench[gpu]' on a machine with an NVIDIA GPU and its driver",
-    "tensorrt-rtx": "pip install 'slrbench[trt-rtx]', which needs no GPU",
-    "pycuda": "pip install 'slrbench[gpu]' on a machine with an NVIDIA GPU; it is compiled against CUDA's toolkit",
-    "cuda-python": "pip install 'slrbench[gpu]' on a machine with an NVIDIA GPU and its driver",
+    "tensorrt": "pip install -e '.[gpu]' on a machine with an NVIDIA GPU and its driver",
+    "tensorrt-rtx": "pip install -e '.[trt-rtx]', which needs no GPU",
+    "pycuda": "pip install -e '.[gpu]' on a machine with an NVIDIA GPU; it is compiled against CUDA's toolkit",
+    "cuda-python": "pip install -e '.[gpu]' on a machine with an NVIDIA GPU and its driver",
     "onnxruntime CUDA provider": "pip install 'onnxruntime-gpu[cuda,cudnn]', an NVIDIA GPU and a driver for CUDA 13",
     "onnxruntime TensorRT provider": "the CUDA provider, and pip install 'tensorrt-cu13<11' in an environment without "
     "TensorRT 11: this provider is linked to TensorRT 10",

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from slrbench.runners.cuda_driver import cuda_driver
+from exporters.cuda_driver import cuda_driver
+from exporters.engine_options import RTX_COMPUTE_CAPABILITIES
 from slrbench.runners.gpu_availability import (
-    RTX_CAPABILITIES,
     RTX_MODULES,
     RTX_PACKAGES,
     TENSORRT_PACKAGES,
@@ -73,8 +73,8 @@ def tensorrt_rtx() -> Answer:
     config.set_compute_capability(trt.ComputeCapability.SM89, 0)
     if builder.build_serialized_network(network, config) is None:
         return _no("it did not build a network of one layer", trt.__version__)
-    capabilities = cuda_driver().capabilities
-    if any(each in RTX_CAPABILITIES for each in capabilities):
+    capabilities = [f"{major}.{minor}" for major, minor in cuda_driver().capabilities]
+    if any(each in RTX_COMPUTE_CAPABILITIES for each in capabilities):
         return _yes(trt.__version__, "builds engines here, for this GPU, too")
     here = "the one here is none" if capabilities else "none is visible"
     return _yes(trt.__version__, f"builds engines here; running them needs an RTX GPU, and {here}")

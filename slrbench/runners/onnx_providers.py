@@ -10,14 +10,15 @@ import io
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
 
+from exporters.cuda_driver import device_index
 from exporters.engine_options import EngineOptions
 from slrbench.errors import BadInputError, RunFailedError, UnavailableError
-from slrbench.runners.cuda_driver import device_index
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 SPINNING = "session.intra_op.allow_spinning"
@@ -36,6 +37,11 @@ def wanted_provider(device: str, variant: str) -> str:
     if device == "cpu":
         return CPU
     return TENSORRT if variant == "tensorrt" else CUDA
+
+
+def provider_chain(wanted: str) -> list[str]:
+    """What a session is asked for: nodes that a provider does not take go to the next."""
+    return [TENSORRT, CUDA, CPU][[TENSORRT, CUDA, CPU].index(wanted) :]
 
 
 def cuda_options(index: int, precision: str) -> dict[str, str]:
@@ -62,8 +68,11 @@ def tensorrt_options(index: int, precision: str, name: str, shapes: tuple[tuple[
     return options
 
 
-def profile_shapes(shape: list[Any], input_kind: str) -> tuple[tuple[int, ...], ...]:
-    """Smallest, usual and largest shape of an input whose graph has ``shape``: the ranges that engines have, too."""
+def profile_shapes(shape: list[Any], input_kind: str, *, most: tuple[int, int] = (1, 1)) -> tuple[tuple[int, ...], ...]:
+    """Smallest, usual and largest shape of an input whose graph has ``shape``: the ranges that engines have, too.
+
+    The largest is stretched where it lacks ``most``, a batch and a number of frames.
+    """
     channels_last = input_kind == "uint8"
     height, width = shape[2:4] if channels_last else shape[3:5]
     if not isinstance(height, int) or not isinstance(width, int):
@@ -71,13 +80,28 @@ def profile_shapes(shape: list[Any], input_kind: str) -> tuple[tuple[int, ...], 
             f"the graph's input has shape {shape}, expected a fixed height and width for the TensorRT provider",
             hint="export the model again",
         )
-    return EngineOptions().shapes((height, width), channels_last=channels_last)
+    usual = EngineOptions()
+    options = replace(
+        usual,
+        batch=replace(usual.batch, max=max(usual.batch.max, most[0])),
+        frames=replace(usual.frames, max=max(usual.frames.max, most[1])),
+    )
+    return options.shapes((height, width), channels_last=channels_last)
 
 
 def open_session(
-    path: Path, *, threads: int, device: str, input_kind: str, precision: str, variant: str
+    path: Path,
+    *,
+    threads: int,
+    device: str,
+    input_kind: str,
+    precision: str,
+    variant: str,
+    most: tuple[int, int] = (1, 1),
 ) -> ort.InferenceSession:
     """A session on the provider that was asked for.
+
+    ``most`` is a batch and a number of frames that TensorRT's profile must have, beside those that it has anyway.
 
     Raises:
         BadInputError: the file is damaged.
@@ -96,10 +120,10 @@ def open_session(
         return session
     if wanted not in ort.get_available_providers():
         raise _unavailable(wanted, device, f"the installed package has {', '.join(ort.get_available_providers())} only")
-    providers, options = [wanted, CUDA, CPU][wanted == CUDA :], {CUDA: cuda_options(device_index(device), precision)}
+    providers, options = provider_chain(wanted), {CUDA: cuda_options(device_index(device), precision)}
     if wanted == TENSORRT:
         found = _load(path, _session_options(threads, optimise=False), [CPU], {}).get_inputs()[0]
-        shapes = profile_shapes(found.shape, input_kind)
+        shapes = profile_shapes(found.shape, input_kind, most=most)
         options[TENSORRT] = tensorrt_options(device_index(device), precision, found.name, shapes)
         if precision != "tf32":
             # This provider has no option for TF32, and TensorRT's own default is on. It lasts as long as the process:

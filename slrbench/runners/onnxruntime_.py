@@ -4,6 +4,7 @@ Shapes: B clips, T frames, T' output steps, C classes.
 """
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from exporters.cuda_driver import device_index
+from exporters.engine_options import EngineOptions
 from slrbench.errors import BadInputError, RunFailedError
-from slrbench.runners.cuda_driver import device_index
 from slrbench.runners.inputs import check_artifact_file, check_input_kind, check_video
 from slrbench.runners.onnx_providers import (
     CUDA,
@@ -21,6 +23,7 @@ from slrbench.runners.onnx_providers import (
     first_line,
     nodes_by_provider,
     open_session,
+    provider_chain,
     wanted_provider,
 )
 from slrbench.runners.options import check_options
@@ -111,18 +114,25 @@ class OnnxRunner:
         check_options("onnx", device, precision, variant)
         check_input_kind(input_kind)
         check_artifact_file(path, ".onnx", expected_sha256=expected_sha256)
-        session = open_session(
-            path, threads=threads, device=device, input_kind=input_kind, precision=precision, variant=variant
+        self._open_session = partial(
+            open_session,
+            path,
+            threads=threads,
+            device=device,
+            input_kind=input_kind,
+            precision=precision,
+            variant=variant,
         )
+        session = self._open_session()
         names = _only_input(session, path, input_kind), session.get_outputs()[0].name
-        self._calls: HostCalls | BoundCalls | None = (
-            HostCalls(session, *names) if device == "cpu" else BoundCalls(session, *names, "cuda", device_index(device))
-        )
-        self._input_kind = input_kind
+        self._input_kind, self._device, self._names = input_kind, device, names
+        self._calls: HostCalls | BoundCalls | None = self._calls_of(session)
         provider = wanted_provider(device, variant)
+        usual = EngineOptions()
+        self._most = (usual.batch.max, usual.frames.max) if provider == TENSORRT else None
         self.requested: dict[str, Any] = {
             "device": device, "threads": threads, "inter_op_threads": 1, "precision": precision,
-            "input_kind": input_kind, "providers": [provider], "spinning": False,
+            "input_kind": input_kind, "providers": provider_chain(provider), "spinning": False,
         }  # fmt: skip
         options = session.get_session_options()
         self.actual: dict[str, Any] = {
@@ -140,8 +150,16 @@ class OnnxRunner:
         }
 
     def stage(self, video: NDArray[Any]) -> ort.OrtValue:
-        """The video as a value: on the CPU one that shares its memory, on a GPU a copy from pageable memory."""
-        return self._open().stage(check_video(video, self._input_kind))
+        """The video as a value: on the CPU one that shares its memory, on a GPU a copy from pageable memory.
+
+        A video that is beyond the profile of the TensorRT provider makes a new session, with a profile that has it.
+        """
+        video = check_video(video, self._input_kind)
+        self._open()
+        if self._most is not None:
+            frames = video.shape[1 if self._input_kind == "uint8" else 2]
+            self._stretch((max(self._most[0], video.shape[0]), max(self._most[1], frames)))
+        return self._open().stage(video)
 
     def run(self, staged: ort.OrtValue) -> ort.OrtValue:
         """Run the graph.
@@ -178,6 +196,20 @@ class OnnxRunner:
     def close(self) -> None:
         """Let go of the session."""
         self._calls = None
+
+    def _stretch(self, most: tuple[int, int]) -> None:
+        """Let the TensorRT provider's profile have that batch and that many frames; nothing where it has them."""
+        if most == self._most:
+            return
+        self._calls = None  # first: two engines at once may be more than the GPU holds
+        session = self._open_session(most=most)
+        self._calls, self._most = self._calls_of(session), most
+        self.actual |= _on_gpu(session, TENSORRT)
+
+    def _calls_of(self, session: ort.InferenceSession) -> HostCalls | BoundCalls:
+        if self._device == "cpu":
+            return HostCalls(session, *self._names)
+        return BoundCalls(session, *self._names, "cuda", device_index(self._device))
 
     def _open(self) -> HostCalls | BoundCalls:
         if self._calls is None:

@@ -3,8 +3,8 @@
 import difflib
 import os
 
+from exporters import cuda_driver as driver
 from slrbench.errors import BadInputError, UnavailableError
-from slrbench.runners import cuda_driver as driver
 
 COMPILE_MODES = {
     "compile": "default",

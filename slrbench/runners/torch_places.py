@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from exporters.cuda_driver import device_index
 from slrbench.errors import UnavailableError
 from slrbench.runners.torch_precision import set_tf32
 
@@ -97,7 +98,8 @@ class CudaPlace:
         Raises:
             UnavailableError: torch cannot use it.
         """
-        self.device = torch.device("cuda", int(device.partition(":")[2] or 0))
+        self._word = device
+        self.device = torch.device("cuda", device_index(device))
         try:
             torch.cuda.set_device(self.device)
             self._stream = torch.cuda.Stream(self.device)
@@ -160,7 +162,8 @@ class CudaPlace:
         """The device and what torch was built for."""
         major, minor = torch.cuda.get_device_capability(self.device)
         return {
-            "device": str(self.device),
+            # "cuda" is the first one: asked for in either way, it is what was asked for.
+            "device": self._word if self.device.index == device_index(self._word) else str(self.device),
             "gpu": torch.cuda.get_device_name(self.device),
             "compute_capability": f"{major}.{minor}",
             "cuda": torch.version.cuda,

@@ -33,7 +33,8 @@ from exporters.parity_cases import CASES_NAME, UNREADABLE
 from slrbench.data.packed import CLIPS_NAME
 from slrbench.errors import BadInputError
 from slrbench.records import Record
-from slrbench.training.card import CARD_NAME
+from slrbench.training.card import CARD_NAME, WEIGHTS_NAME
+from slrbench.workflows.wheel import wheel_name
 
 PACK_NAME = "pack.json"
 SUFFIX = ".slrpack.zip"
@@ -46,9 +47,11 @@ MOST_BYTES = 16 << 30
 _MOST_RECORD_BYTES = 1 << 20
 _MOST_FILES = 1000
 _BLOCK = 1 << 20
+_ZIP = b"PK\x03\x04"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _ALWAYS = {CARD_NAME, MANIFEST_NAME, CASES_NAME, REQUIREMENTS_NAME, README_NAME}
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can say: the same contents give the same bytes
+_PACK_AGAIN = "pack the model again where it was trained, and copy the archive here"
 _COPY_AGAIN = "copy the archive again, or pack the model again with python -m slrbench pack MODEL"
 
 
@@ -88,13 +91,56 @@ class Unpacked:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a path is meant to be an archive, by its name."""
-    return path.name.endswith(".zip") and not path.is_dir()
+    """Whether a path is meant to be an archive: by its name, or by its first bytes where it was renamed."""
+    if path.is_dir():
+        return False
+    return path.name.endswith(".zip") or (path.is_file() and _first_name(path) == PACK_NAME.encode())
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file begins as zip files do; TorchScript files and NumPy's archives are zip files, too."""
+    with path.open("rb") as file:
+        return file.read(len(_ZIP)) == _ZIP
+
+
+def _first_name(path: Path) -> bytes:
+    """Name of the first file of a zip file, though its end may be cut off; empty where it is none."""
+    with path.open("rb") as file:
+        head = file.read(30)
+        if len(head) < 30 or not head.startswith(_ZIP):
+            return b""
+        return file.read(int.from_bytes(head[26:28], "little"))
 
 
 def is_unpacked(path: Path) -> bool:
     """Whether a path is the folder of an unpacked archive."""
     return (path / PACK_NAME).is_file()
+
+
+def require_checkpoint(folder: Path) -> None:
+    """Return unless the folder was unpacked from an archive, which holds artifacts only.
+
+    Raises:
+        BadInputError: it was.
+    """
+    if is_unpacked(folder) and not (folder / WEIGHTS_NAME).exists():
+        raise BadInputError(
+            f"{folder} was unpacked from an archive, and holds no checkpoint",
+            hint=f"python -m slrbench verify {folder} judges its artifacts",
+        )
+
+
+def unless_unpacked(folder: Path, hint: str, *, damaged: bool = False) -> str:
+    """A hint that an export follows, or what helps in an unpacked archive, which cannot be exported from.
+
+    Args:
+        folder: the model's folder.
+        hint: what helps where the model was trained.
+        damaged: whether the archive's own file would help.
+    """
+    if not is_unpacked(folder):
+        return hint
+    return f"remove {folder}, and unpack the archive again" if damaged else _PACK_AGAIN
 
 
 def write_archive(path: Path, files: Mapping[str, Path | bytes], record: PackRecord) -> None:
@@ -143,19 +189,18 @@ def unpack(archive: Path, *, into: Path | None = None) -> Unpacked:
 
     Raises:
         BadInputError: the archive is damaged, is not a pack, or holds what a pack does not; or the folder holds
-            something else.
-        OSError: the folder cannot be written, or the disk is full.
+            something else, or cannot be made.
+        OSError: the disk is full.
     """
-    folder = into if into is not None else archive.with_name(_stem(archive))
+    folder = into if into is not None else archive.with_name(folder_name(archive))
     with _opened(archive) as (file, record):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             _require_same(folder, record, archive)
             for entry in record.files:
                 _copy(file, entry, None, archive)
             return Unpacked(folder=folder, record=record, reused=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as scratch:
-            made = Path(scratch) / "pack"  # the scratch folder itself is readable by its owner only
+        with _scratch_beside(folder, archive) as scratch:
+            made = scratch / "pack"  # the scratch folder itself is readable by its owner only
             made.mkdir()
             # The manifest first: what it does not name is refused before it takes room.
             for entry in sorted(record.files, key=lambda each: each.name != MANIFEST_NAME):
@@ -163,10 +208,35 @@ def unpack(archive: Path, *, into: Path | None = None) -> Unpacked:
                 if entry.name == MANIFEST_NAME:
                     _check_contents(made, record, archive)
             (made / PACK_NAME).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            if folder.exists():
-                folder.rmdir()  # it is empty
-            made.rename(folder)
+            with _in_words(folder, archive):
+                if folder.exists():
+                    folder.rmdir()  # it is empty
+                made.rename(folder)
     return Unpacked(folder=folder, record=record, reused=False)
+
+
+@contextmanager
+def _scratch_beside(folder: Path, archive: Path) -> Iterator[Path]:
+    with _in_words(folder, archive):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-")
+    with scratch as name:
+        yield Path(name)
+
+
+@contextmanager
+def _in_words(folder: Path, archive: Path) -> Iterator[None]:
+    """Where the folder cannot be made, the one that was asked for is named, not what would have been beside it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise BadInputError(
+            f"{archive} cannot be unpacked into {folder}: {reason[:1].lower()}{reason[1:]}",
+            hint=f"name a folder that you may write: python -m slrbench verify {archive} --into FOLDER",
+        ) from error
 
 
 def read_unpacked(folder: Path) -> PackRecord:
@@ -205,8 +275,10 @@ def folder_of_pack(path: Path, *, into: Path | None = None) -> tuple[Path, PackR
     return path, read_unpacked(path), True
 
 
-def _stem(archive: Path) -> str:
-    return archive.name.removesuffix(SUFFIX) or archive.name if archive.name.endswith(SUFFIX) else archive.stem
+def folder_name(archive: Path) -> str:
+    """What the folder is called that an archive is unpacked into beside it."""
+    name = archive.name.removesuffix(SUFFIX) or archive.name if archive.name.endswith(SUFFIX) else archive.stem
+    return f"{name}-unpacked" if name == archive.name and not name.endswith(SUFFIX) else name
 
 
 @contextmanager
@@ -316,7 +388,7 @@ def _check_contents(folder: Path, record: PackRecord, path: Path) -> None:
         raise BadInputError(f"{path}: its manifest names an artifact twice", hint=_COPY_AGAIN)
     hashes = {entry.name: entry.sha256 for entry in record.files}
     files = {file.name: file.sha256 for entry in manifest.entries for file in entry.artifact.files}
-    if unknown := sorted(set(hashes) - _ALWAYS - {CLIPS_NAME} - set(files)):
+    if unknown := sorted(set(hashes) - _ALWAYS - {CLIPS_NAME, wheel_name(record.slrbench_version)} - set(files)):
         raise BadInputError(f"{path} holds {unknown[0]}, which its manifest does not name", hint=_COPY_AGAIN)
     for name, sha256 in files.items():
         if hashes.get(name) != sha256:
@@ -348,7 +420,7 @@ def _manifest_of(folder: Path) -> Manifest:
 
 def _require_same(folder: Path, record: PackRecord, archive: Path) -> None:
     """Return where the folder holds this very pack, perhaps with other verdicts in its manifest."""
-    elsewhere = f"remove it, or unpack elsewhere: --into FOLDER (python -m slrbench verify {archive} --into FOLDER)"
+    elsewhere = f"unpack elsewhere: python -m slrbench verify {archive} --into FOLDER; or remove what is there"
     if not is_unpacked(folder):
         raise BadInputError(f"{folder} is in the way: it does not hold an unpacked archive", hint=elsewhere)
     if _parse((folder / PACK_NAME).read_bytes(), folder) != record:

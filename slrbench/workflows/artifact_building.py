@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,10 +37,9 @@ from slrbench.models.ctc_head import Recogniser
 from slrbench.runners.open import open_runner
 from slrbench.training.card import CheckpointCard
 from slrbench.workflows.artifact_metadata import file_name, metadata_of
+from slrbench.workflows.export_plan import ExporterChoice
 from slrbench.workflows.parity_reference import Reference
 from slrbench.workflows.typed_graphs import Graphs, graph_precision
-
-ExporterChoice = Literal["auto", "torchscript", "dynamo"]
 
 _EXTENSIONS: dict[Format, tuple[str, ...]] = {
     "torchscript": ("torchscript",),

@@ -21,7 +21,7 @@ from slrbench.models.spec import ModelSpec
 from slrbench.records import Candidate, ParityWord, Skipped
 from slrbench.runners.availability import require
 from slrbench.training.card import CARD_NAME, CheckpointCard, locate, read_card
-from slrbench.workflows.archive import folder_of_pack, is_pack
+from slrbench.workflows.archive import folder_of_pack, is_pack, unless_unpacked
 from slrbench.workflows.bench_axes import Axes, Way, why_senseless
 from slrbench.workflows.bench_engines import Engines, outside_profile
 from slrbench.workflows.bench_files import find_file, require_verified
@@ -186,7 +186,7 @@ def _plan_file(
         outside = outside_profile(file.engine, batch, frames) if file.engine is not None else None
         if outside is not None:
             hint = f"python -m slrbench export {model.folder} --formats trt --batch 1:{batch} --frames 1:{frames}"
-            refuse(BadInputError(f"{file.path.name} was asked for {outside}", hint=hint))
+            refuse(BadInputError(f"{file.path.name} was asked for {outside}", hint=unless_unpacked(model.folder, hint)))
             continue
         values: dict[str, Any] = {
             "model": model.model_id, "backend": way.backend, "format": file.format, "precision": way.precision,

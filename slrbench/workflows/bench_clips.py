@@ -81,6 +81,11 @@ class Corpora:
         except SlrbenchError as error:
             self.notes.append(f"{card.data}: no clips, so timed on noise and no WER: {error.message}")
             return None
+        if packed is not None:
+            self.notes.append(
+                f"{card.model_id}: {len(split)} of the {packed.about.split_clips} clips of {SPLIT} are packed with it: "
+                "no WER here rests on more"
+            )
         if corpus.fingerprint() != card.data_fingerprint:
             self.notes.append(
                 f"{card.model_id}: {card.data} gives other clips here than where it was trained (fingerprints differ)"

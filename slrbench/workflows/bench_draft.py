@@ -14,7 +14,7 @@ from slrbench.training.card import CheckpointCard
 from slrbench.workflows.bench_axes import Axes
 from slrbench.workflows.bench_candidates import BenchModel, Plan
 from slrbench.workflows.bench_clips import Corpora, accuracy_of
-from slrbench.workflows.bench_parity import judge, stored_reference, verdict_key, way_key
+from slrbench.workflows.bench_parity import judge, stored_reference, verdict_key, way_key, wer_difference
 
 
 @dataclass(kw_only=True)
@@ -42,16 +42,12 @@ class Draft:
         model = next(model for model in self.models if model.model_id == candidate.model)
         try:
             reference = stored_reference(folder, model.weights_sha256)
-            built_with = next(
-                (
-                    e.artifact.built_with
-                    for e in model.manifest.entries
-                    if e.artifact.sha256 == candidate.artifact_sha256
-                ),
-                None,
-            )
+            entries = [e for e in model.manifest.entries if e.artifact.sha256 == candidate.artifact_sha256]
+            entry = entries[0] if entries else None
             machine = _gpu_of(candidate.device, self.environment)
-            verdict = judge(candidate, infer, reference, machine=machine, built_with=built_with)
+            wer = wer_difference(candidate, infer, entry, model.card, folder)
+            built_with = entry.artifact.built_with if entry is not None else None
+            verdict = judge(candidate, infer, reference, machine=machine, built_with=built_with, wer=wer)
         except SlrbenchError as error:
             self.notes.append(f"{_name(candidate)}: parity was not run: {error.message}")
             return

@@ -3,16 +3,19 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from exporters.artifact import Artifact, ExporterError, InputKind, Manifest, ManifestEntry, Precision, read_manifest
-from exporters.engine_options import RTX_COMPUTE_CAPABILITIES, EngineOptions
-from exporters.tensorrt_library import compute_capability_here
+from exporters.cuda_driver import device_index, device_word
+from exporters.engine_options import RTX_COMPUTE_CAPABILITIES, BuilderName, EngineOptions
+from exporters.tensorrt_library import PACKAGES, compute_capability_here
 from slrbench.errors import BadInputError, RunFailedError, SlrbenchError, UnavailableError
 from slrbench.runners.availability import availability
+from slrbench.runners.gpu_availability import installed_version
+from slrbench.workflows.archive import unless_unpacked
 from slrbench.workflows.bench_axes import Axes
 
 if TYPE_CHECKING:
@@ -22,12 +25,6 @@ Progress = Callable[[str, int, int], None]
 Export = Callable[..., Any]
 Engines = dict[tuple[str, str, str], SlrbenchError]
 """Model id, precision and input kind to why an engine could not be made."""
-
-PACKAGES = {
-    "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
-    "tensorrt-rtx": ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx"),
-}
-"""Library to the packages of which any tells its version."""
 
 TARGET = re.compile(r"(?P<library>rtx|trt)\.(?P<capabilities>sm\d+(?:-sm\d+)*)")
 
@@ -60,16 +57,9 @@ def library_fits(engine: Artifact) -> bool:
     built_by = engine.built_with.get("builder")
     if built_by not in PACKAGES:
         return True
-    here = next((found for package in PACKAGES[built_by] if (found := _version(package)) is not None), None)
+    here = installed_version(PACKAGES[cast(BuilderName, built_by)])
     same = here == engine.built_with.get("builder_version")
     return same or (here is not None and bool(engine.built_with.get("version_compatible")))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def choose_engine(
@@ -91,6 +81,7 @@ def choose_engine(
     found = manifest.find_all("trt", precision, input_kind)
     again = f"python -m slrbench export {folder} --formats trt --precision {precision}"
     again += "" if input_kind == "float32" else f" --input {input_kind}"
+    again = unless_unpacked(folder, again)
     fitting = [entry for entry in found if runs_on(entry.artifact, compute_capability)]
     failure = (failures or {}).get((model, precision, input_kind))
     if not fitting and failure is not None:
@@ -137,17 +128,21 @@ def make_missing_engines(
     """
     made: dict[str, Manifest] = {}
     failures: Engines = {}
-    if "trt" not in axes.backends or not availability("trt", "cuda").available:
+    if "trt" not in axes.backends:
         return made, failures
-    here = compute_capability_here()
-    for model in models:
-        for kind in axes.input_kinds:
+    devices = dict.fromkeys(device_index(device) for device in axes.devices)  # the CPU means the first GPU here
+    for device in devices:
+        if not availability("trt", device_word(device)).available:
+            continue
+        here = compute_capability_here(device)
+        for model, kind in product(models, axes.input_kinds):
+            model = replace(model, manifest=made.get(model.model_id, model.manifest))
             missing = [p for p in axes.precisions if not _has_engine(model.manifest, p, kind, here)]
             if not missing or (model.card is not None and not model.card.checks_passed):
                 continue
-            options = engine_options(axes, here)
+            options = engine_options(axes, here, device)
             if model.card is None:
-                manifest, failed = _untrained(model, made.get(model.model_id), missing, kind, options, progress)
+                manifest, failed = _untrained(model, missing, kind, options, progress)
             else:
                 manifest, failed = _exported(model, missing, kind, options, progress, export)
             made[model.model_id] = manifest
@@ -155,13 +150,14 @@ def make_missing_engines(
     return made, failures
 
 
-def engine_options(axes: Axes, compute_capability: str | None) -> EngineOptions:
+def engine_options(axes: Axes, compute_capability: str | None, device: int = 0) -> EngineOptions:
     """For the GPU at hand; the usual profile, stretched to the shapes that are to be measured."""
     usual = EngineOptions()
     return replace(
         usual,
         batch=replace(usual.batch, max=max(usual.batch.max, *axes.batches)),
         frames=replace(usual.frames, max=max(usual.frames.max, *axes.frames)),
+        device=device,
         # TensorRT builds for what it finds; TensorRT-RTX must be told, and knows fewer.
         compute_capabilities=(compute_capability,) if compute_capability in RTX_COMPUTE_CAPABILITIES else (),
     )
@@ -189,23 +185,22 @@ def _exported(
             progress=progress,
         )
         reasons: dict[str, SlrbenchError] = {
-            failure.precision: _not_made(model, failure.reason, None) for failure in result.failed
+            failure.precision: _not_made(model, failure.precision, failure.reason, None) for failure in result.failed
         }
     except (SlrbenchError, ExporterError) as error:
-        reasons = dict.fromkeys(precisions, _not_made(model, error.message, error.hint, of=error))
+        reasons = {p: _not_made(model, p, error.message, error.hint, of=error) for p in precisions}
     manifest = read_manifest(model.folder) or model.manifest
     return manifest, {(model.model_id, precision, kind): error for precision, error in reasons.items()}
 
 
 def _untrained(
     model: "BenchModel",
-    before: Manifest | None,
     precisions: Sequence[str],
     kind: str,
     options: EngineOptions,
     progress: Progress | None,
 ) -> tuple[Manifest, Engines]:
-    manifest, failures = before or model.manifest, {}
+    manifest, failures = model.manifest, {}
     for done, precision in enumerate(precisions):
         if progress is not None:
             progress(f"building {precision} engines of untrained networks", done, len(precisions))
@@ -214,15 +209,17 @@ def _untrained(
 
             entry = untrained_engine(model, cast(Precision, precision), cast(InputKind, kind), options)
         except (SlrbenchError, ExporterError) as error:
-            failures[model.model_id, precision, kind] = _not_made(model, error.message, error.hint, of=error)
+            failures[model.model_id, precision, kind] = _not_made(model, precision, error.message, error.hint, of=error)
             continue
         manifest = manifest.with_entry(entry)
     return manifest, failures
 
 
-def _not_made(model: "BenchModel", reason: str, hint: str | None, *, of: Exception | None = None) -> SlrbenchError:
+def _not_made(
+    model: "BenchModel", precision: str, reason: str, hint: str | None, *, of: Exception | None = None
+) -> SlrbenchError:
     kind = type(of) if isinstance(of, SlrbenchError) else RunFailedError
-    return kind(f"{model.model_id} has no engine for this GPU, and making one failed: {reason}", hint=hint)
+    return kind(f"{model.model_id} has no {precision} engine for this GPU, and making one failed: {reason}", hint=hint)
 
 
 def _exporter() -> Export:

@@ -1,7 +1,8 @@
 """The file that a backend opens for a model, known to be the one that was checked, and what its verdict is worth.
 
-A verdict is of a file as it ran: on the CPU in its own types, or, of an engine, on the GPU. The same file on a GPU,
-with TF32, under autocast or compiled has no verdict yet; where parity cases lie beside it the benchmark gives it one.
+A verdict is of a file as it ran: on the CPU in its own types, or, of an engine, on one GPU. The same file on a GPU, the
+engine on another one, with TF32, under autocast or compiled has no verdict yet; where parity cases lie beside it the
+benchmark gives it one.
 """
 
 from dataclasses import dataclass, replace
@@ -9,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporters.artifact import Artifact, ManifestEntry
+from exporters.cuda_driver import device_index
 from exporters.parity_cases import CASES_NAME
 from exporters.tensorrt_library import compute_capability_here
 from slrbench.errors import BadInputError, NegativeVerdictError
+from slrbench.measure.environment import gpu_name
 from slrbench.records import ParityWord
 from slrbench.runners.inputs import artifact_sha256
 from slrbench.training.card import WEIGHTS_NAME
-from slrbench.workflows.archive import is_unpacked
+from slrbench.workflows.archive import is_unpacked, unless_unpacked
 from slrbench.workflows.bench_axes import Way
 from slrbench.workflows.bench_engines import Engines, choose_engine
 
@@ -52,15 +55,31 @@ def find_file(model: "BenchModel", way: Way, input_kind: str, engines: Engines) 
 
 def _in_this_way(model: "BenchModel", file: BenchFile, way: Way) -> BenchFile:
     """The file with what its verdict is worth in this way: none where it runs otherwise than it was judged."""
-    own = not way.variant and (way.backend == "trt" or way.device == "cpu")
-    if own or file.parity != "passed" or model.card is None:
+    if file.parity != "passed" or model.card is None:
         return file
-    variant = f", {way.variant}" if way.variant else ""
+    other = _other_way(file, way)
+    if not other:
+        return file
     return replace(
         file,
         parity="not run",
-        why=f"its verdict is not of {way.precision} on {way.device}{variant}, and no parity cases lie beside it",
+        why=f"its verdict is {other}, and no parity cases lie beside it",
         judge_here=(model.folder / CASES_NAME).is_file(),
+    )
+
+
+def _other_way(file: BenchFile, way: Way) -> str:
+    """In what other way than this one the file was judged; empty where it was this one."""
+    if way.variant or (way.backend != "trt" and way.device != "cpu"):
+        return f"not of {way.precision} on {way.device}" + (f", {way.variant}" if way.variant else "")
+    if file.engine is None or file.engine.parity is None:
+        return ""
+    judged_on, here = file.engine.parity.machine.partition(",")[0], gpu_name(way.device)
+    # The same engine runs other kernels on another GPU. Where either name is not known nothing can be told.
+    return (
+        f"of {way.precision} on {judged_on}, and {way.device} here is {here}"
+        if here and judged_on not in ("", here)
+        else ""
     )
 
 
@@ -102,6 +121,7 @@ def _find_entry(model: "BenchModel", way: Way, input_kind: str, engines: Engines
     again = f"python -m slrbench export {model.folder} --formats {way.backend}"
     again += "" if precision == "fp32" else f" --precision {precision}"
     again += "" if input_kind == "float32" else f" --input {input_kind}"
+    again = unless_unpacked(model.folder, again)
     if way.backend == "trt":
         entry = choose_engine(
             model.manifest,
@@ -109,7 +129,7 @@ def _find_entry(model: "BenchModel", way: Way, input_kind: str, engines: Engines
             input_kind,
             model=model.model_id,
             folder=model.folder,
-            compute_capability=compute_capability_here(),
+            compute_capability=compute_capability_here(device_index(way.device)),
             failures=engines,
         )
         return entry, again
@@ -137,9 +157,12 @@ def require_verified(model: "BenchModel", file: BenchFile, *, allow_unverified: 
     command = f"verify {model.folder}" if file.format == "checkpoint" and not checked else f"export {model.folder}"
     if file.engine is not None and file.parity == "not run":
         command = f"verify {file.path}"
+    hint = f"python -m slrbench {command}"
+    if command.startswith("export"):
+        hint = unless_unpacked(model.folder, hint)
     raise NegativeVerdictError(
         f"{file.path.name} is not verified: {file.why}",
-        hint=f"python -m slrbench {command}, or --allow-unverified to measure it all the same",
+        hint=f"{hint}, or --allow-unverified to measure it all the same",
     )
 
 

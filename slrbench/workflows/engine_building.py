@@ -19,26 +19,25 @@ from exporters.artifact import (
     Precision,
     describe_files,
 )
+from exporters.cuda_driver import device_word
 from exporters.engine_options import EngineOptions, Range, target_name
 from exporters.gates import gates_for
 from exporters.input_adapter import tensor_specs
 from exporters.parity_cases import inputs_within
-from exporters.tensorrt_library import Library, LibraryUnavailableError, compute_capability_here, find_library
-from exporters.to_tensorrt import compute_capabilities_of, default_timing_cache, engine_from_onnx
+from exporters.tensorrt_library import Library
+from exporters.to_tensorrt import engine_from_onnx
 from slrbench.data.batching import normalise
-from slrbench.errors import UnavailableError
 from slrbench.measure.clock import perf_counter_ns
 from slrbench.measure.environment import gpu_names
 from slrbench.measure.sampling import timed_call
-from slrbench.runners.availability import availability
 from slrbench.runners.open import open_runner
 from slrbench.workflows.artifact_metadata import file_name
+from slrbench.workflows.engine_target import EngineTarget
 from slrbench.workflows.judging import run_on
 from slrbench.workflows.typed_graphs import Graph, Graphs, graph_precision
 
 Progress = Callable[[str, int, int], None]
 
-NEEDS_RTX_GPU = "needs an RTX GPU"
 STATIC_PROFILE = "a static profile gives what the dynamic one gives"
 CHOOSING_CALLS = 30
 """Timed calls by which the fastest of several builds is chosen; no benchmark."""
@@ -64,21 +63,13 @@ class _Build:
 class EngineBuilder:
     """Builds engines of one checkpoint with one library."""
 
-    def __init__(self, graphs: Graphs, options: EngineOptions) -> None:
-        """Find the library.
-
-        Raises:
-            UnavailableError: no engine can be built here.
-            ExporterError: the options ask what the library cannot do.
-        """
+    def __init__(self, graphs: Graphs, target: EngineTarget) -> None:
+        """Build nothing yet."""
         self._graphs = graphs
-        try:
-            self.library: Library = find_library(options.builder)
-            self._capabilities = compute_capabilities_of(self.library, options)
-        except LibraryUnavailableError as error:
-            raise UnavailableError(error.message, hint=error.hint) from error
-        self._options = replace(options, timing_cache=options.timing_cache or default_timing_cache(self.library))
-        self.not_run_because = why_not_run_here(self.library, self._capabilities)
+        self.library = target.library
+        self._capabilities = target.capabilities
+        self._options = target.options
+        self.not_run_because = target.not_run_because
 
     def build(self, folder: Path, precision: Precision, kind: InputKind, progress: Progress | None) -> ManifestEntry:
         """Build one engine into ``folder``, as often as the options say, and keep the best.
@@ -115,7 +106,7 @@ class EngineBuilder:
             outputs=outputs,
             built_with={
                 **best.built_with,
-                "gpu": None if self.library.is_rtx else next(iter(gpu_names()), None),
+                "gpu": None if self.library.is_rtx else self._gpu(),
                 "onnx": {**graph.built_with, "sha256": graph.sha256},
                 **({"builds": _spread(builds, best)} if len(builds) > 1 else {}),
             },
@@ -184,7 +175,7 @@ class EngineBuilder:
                 kind,
                 sha256=sha256,
                 backend=self.library.name,
-                machine=", ".join(gpu_names()[:1]),
+                machine=self._gpu() or "",
                 built_with=built_with,
             )
             taken = inputs_within(self._graphs.reference.inputs, built_with)
@@ -216,9 +207,19 @@ class EngineBuilder:
             finally:
                 runner.close()
 
+    def _gpu(self) -> str | None:
+        """Name, memory and driver of the GPU that engines are built for and judged on."""
+        return next(iter(gpu_names()[self._options.device :]), None)
+
     def _open(self, path: Path, sha256: str, precision: Precision, kind: InputKind) -> Any:
         return open_runner(
-            "trt", path, device="cuda", threads=1, input_kind=kind, precision=precision, expected_sha256=sha256
+            "trt",
+            path,
+            device=device_word(self._options.device),
+            threads=1,
+            input_kind=kind,
+            precision=precision,
+            expected_sha256=sha256,
         )
 
 
@@ -228,20 +229,6 @@ def engine_name(library: Library, capabilities: tuple[str, ...], precision: Prec
     extension = f"{targets}.rtx.engine" if library.is_rtx else f"{targets}.engine"
     name = file_name(extension, kind, precision)
     return name if precision != "fp32" else name.replace(f".{extension}", f".fp32.{extension}")
-
-
-def why_not_run_here(library: Library, capabilities: tuple[str, ...]) -> str:
-    """Why an engine of these targets cannot be judged here; empty where it can."""
-    here = compute_capability_here()
-    if here is None:
-        return NEEDS_RTX_GPU if library.is_rtx else "needs a GPU"
-    runs = availability("trt", "cuda")
-    if not runs.available:
-        return f"needs what runs engines: {runs.why_not}"
-    if here not in capabilities:
-        kind = "an RTX GPU" if library.is_rtx else "a GPU"
-        return f"needs {kind} of compute capability {' or '.join(capabilities)}, the one here has {here}"
-    return ""
 
 
 def _compare_profiles(static: Any, dynamic: Any, precision: Precision) -> InvarianceResult:

@@ -19,11 +19,11 @@ from slrbench.errors import BadInputError
 from slrbench.evaluation import EvaluationResult, evaluate
 from slrbench.measure.environment import default_threads
 from slrbench.records import Accuracy
-from slrbench.runners.availability import require
 from slrbench.runners.inputs import artifact_sha256
 from slrbench.runners.open import open_runner
 from slrbench.training.card import CheckpointCard, read_card
-from slrbench.workflows.stored_parity import device_of
+from slrbench.workflows.archive import require_checkpoint, unless_unpacked
+from slrbench.workflows.stored_parity import device_of, require_runtime
 from slrbench.workflows.verify import find_entry, kind_of
 
 Progress = Callable[[str, int, int], None]
@@ -84,12 +84,14 @@ def evaluate_path(
         UnavailableError: the runtime is not available here.
         RunFailedError: the file does not run on the clips, or the outputs are no log-probabilities.
     """
+    folder = path if path.is_dir() else path.parent
     if backend is not None:
-        require(backend, device_of(backend))
+        require_runtime(backend, folder)
     target = _find(path, backend)
+    require_runtime(target.backend, folder)
     if data is None and target.card is None:
         raise BadInputError(f"{path} has no card that names its corpus", hint="--data fingerspelling:... names one")
-    packed = packed_clips_in(path if path.is_dir() else path.parent) if data is None and split == SPLIT else None
+    packed = packed_clips_in(folder) if data is None and split == SPLIT else None
     corpus = packed or open_corpus(data or (target.card.data if target.card is not None else ""))
     vocabulary, notes = _vocabulary(target.card, corpus, asked_for=data is not None)
     chosen = corpus.split(split)
@@ -137,7 +139,9 @@ def evaluate_path(
     )
     if packed is not None:
         about = packed.about
-        notes = (*notes, f"measured on the {len(about.clips)} packed clips of {about.split_clips} in {about.split}")
+        some = "" if found.clips == len(about.clips) else f"{found.clips} of "
+        packed_clips = f"the {len(about.clips)} packed clips of {about.split_clips} in {about.split}"
+        notes = (*notes, f"measured on {some}{packed_clips}")
     return Evaluation(accuracy=accuracy, result=found, notes=(*target.notes, *notes))
 
 
@@ -147,6 +151,7 @@ def _find(path: Path, backend: str | None) -> _Target:
         card = read_card(path)
         folder = path if path.is_dir() else path.parent
         if backend in (None, "torch"):
+            _require_checkpoint(folder)
             return _Target(backend="torch", path=folder, sha256=card.weights_sha256, input_kind="float32", card=card)
         entry = _entry_of(folder, str(backend))
         artifact = entry.artifact
@@ -157,7 +162,7 @@ def _find(path: Path, backend: str | None) -> _Target:
             input_kind=artifact.input_kind,
             card=card,
             precision=artifact.precision,
-            notes=_parity_notes(entry),
+            notes=_parity_notes(entry, folder),
         )
     if backend not in (None, kind):
         raise BadInputError(f"{path} is a file of backend {kind}, not of {backend}", hint=f"--backend {kind}")
@@ -171,17 +176,30 @@ def _find(path: Path, backend: str | None) -> _Target:
         input_kind=found.artifact.input_kind,
         card=card_beside,
         precision=found.artifact.precision,
-        notes=_parity_notes(found),
+        notes=_parity_notes(found, path.parent),
     )
 
 
-def _parity_notes(entry: ManifestEntry) -> tuple[str, ...]:
+def _require_checkpoint(folder: Path) -> None:
+    """Raises BadInputError where the folder was unpacked from an archive: which of its artifacts is meant?"""
+    try:
+        require_checkpoint(folder)
+    except BadInputError as error:
+        manifest = read_manifest(folder)
+        formats = {e.artifact.format for e in manifest.entries} if manifest is not None else set()
+        raise BadInputError(
+            error.message, hint=f"--backend {' or '.join(sorted(formats))} says which file is meant"
+        ) from error
+
+
+def _parity_notes(entry: ManifestEntry, folder: Path) -> tuple[str, ...]:
     if entry.parity_word == "passed":
         return ()
     what = "failed" if entry.parity_word == "failed" else "was not run"
+    again = unless_unpacked(folder, "export the model again")
     return (
         f"the parity check of {entry.artifact.path} {what}: this word error rate need not be the checkpoint's, and the "
-        "file stays out of benchmarks; export the model again",
+        f"file stays out of benchmarks; {again}",
     )
 
 
@@ -189,9 +207,8 @@ def _entry_of(folder: Path, backend: str) -> ManifestEntry:
     manifest = read_manifest(folder)
     entry = manifest.find(backend) if manifest is not None else None
     if entry is None:
-        raise BadInputError(
-            f"{folder} holds no file of backend {backend!r}", hint=f"python -m slrbench export {folder}"
-        )
+        hint = unless_unpacked(folder, f"python -m slrbench export {folder}")
+        raise BadInputError(f"{folder} holds no file of backend {backend!r}", hint=hint)
     return entry
 
 

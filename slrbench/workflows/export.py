@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, get_args
 
 from exporters.artifact import (
     ExporterError,
@@ -17,32 +16,19 @@ from exporters.artifact import (
     write_manifest,
 )
 from exporters.engine_options import EngineOptions
-from exporters.gates import PRECISIONS
 from exporters.parity import Gates
 from exporters.parity_cases import CASES_NAME, write_parity_cases
 from slrbench.data import open_corpus
-from slrbench.errors import BadInputError, NegativeVerdictError, RunFailedError, SlrbenchError, UnavailableError
+from slrbench.errors import NegativeVerdictError, RunFailedError, SlrbenchError, UnavailableError
 from slrbench.training.card import CheckpointCard, locate
 from slrbench.training.checkpoint import load_checkpoint
-from slrbench.workflows.artifact_building import Builder, ExporterChoice, summarise_reasons
+from slrbench.workflows.artifact_building import Builder, summarise_reasons
 from slrbench.workflows.engine_building import EngineBuilder
+from slrbench.workflows.engine_target import EngineTarget
+from slrbench.workflows.export_plan import CPU_FORMATS, label_of, make_plan
 from slrbench.workflows.parity_reference import Reference, shapes_of_profile
 from slrbench.workflows.typed_graphs import Graphs
 
-FORMATS: tuple[Format, ...] = get_args(Format)
-CPU_FORMATS: tuple[Format, ...] = ("torchscript", "onnx", "openvino")
-"""What is exported unless stated otherwise: engines belong to a GPU."""
-PRECISIONS_OF: dict[Format, tuple[Precision, ...]] = {
-    "torchscript": ("fp32",),
-    "onnx": ("fp32", "fp16", "int8"),
-    "openvino": ("fp32",),
-    "trt": PRECISIONS,
-}
-"""No runtime at hand computes a bf16 ONNX file, so none is exported; TF32 is a matter of the GPU and of no file."""
-INPUT_KINDS: tuple[InputKind, ...] = get_args(InputKind)
-EXPORTERS: tuple[ExporterChoice, ...] = get_args(ExporterChoice)
-
-Word = TypeVar("Word", bound=str)
 Progress = Callable[[str, int, int], None]
 
 
@@ -86,9 +72,10 @@ class ExportResult:
     @property
     def error(self) -> SlrbenchError | None:
         """What the command line must answer; None where every artifact was made and passed."""
-        lines = [f"{_label(f.format, f.precision, f.input_kind)}: {f.reason}" for f in self.failed]
+        lines = [f"{label_of(f.format, f.precision, f.input_kind)}: {f.reason}" for f in self.failed]
         for entry in self.rejected:
-            whose = "parity" if entry.parity is not None else "parity of its graph"
+            instead = "graph" if entry.graph_was_run else "torch module"
+            whose = "parity" if entry.parity is not None else f"parity of its {instead}"
             reasons = summarise_reasons(entry.parity or entry.network_parity)
             lines.append(f"{entry.artifact.label}: {whose} failed: {reasons}")
         if self.failed:
@@ -150,7 +137,7 @@ def export_model(
 
     Args:
         checkpoint: the model's folder, or one of the checkpoint's files in it.
-        formats: of ``FORMATS``.
+        formats: of ``FORMATS`` (this and the next: :mod:`slrbench.workflows.export_plan`).
         input_kinds: of ``INPUT_KINDS``.
         precisions: of ``PRECISIONS_OF`` each format; a format leaves out those that it has not.
         exporter: of ``EXPORTERS``: which of torch's ONNX exporters; ``auto`` takes the quick one, and the other where
@@ -166,17 +153,21 @@ def export_model(
         UnavailableError: the runtime of a format is not available here.
         OSError: the folder cannot be written, or the disk is full.
     """
-    chosen = _known(formats, FORMATS, "format", "--formats")
-    kinds = _known(input_kinds, INPUT_KINDS, "input", "--input")
-    (exporter_choice,) = _known([exporter], EXPORTERS, "exporter", "--exporter")
-    if not 0.0 <= tolerance <= Gates.atol:
-        raise BadInputError(f"tolerance {tolerance:g} is not in 0 .. {Gates.atol:g}", hint="the default is the loosest")
-    plan, notes = _plan(chosen, kinds, _known(precisions, PRECISIONS, "precision", "--precision"))
+    plan = make_plan(
+        formats=formats,
+        input_kinds=input_kinds,
+        precisions=precisions,
+        exporter=exporter,
+        tolerance=tolerance,
+        engine=engine,
+    )
+    target = EngineTarget.find(plan.engine) if plan.has_engines else None  # before any work: options may clash with it
     model, card = load_checkpoint(checkpoint)
+    if target is not None:
+        plan.engine.check_volume(card.frame_size)
     folder = locate(checkpoint)[0].parent
     corpus = open_corpus(card.data)
-    engine = engine or EngineOptions()
-    more = shapes_of_profile(engine.batch.as_list(), engine.frames.as_list()) if "trt" in chosen else ()
+    more = shapes_of_profile(plan.engine.batch.as_list(), plan.engine.frames.as_list()) if target is not None else ()
     reference = Reference(model, card, corpus.split("dev"), more_shapes=more)
     manifest = _current_manifest(folder, card)
     entries, failures = [], []
@@ -188,22 +179,22 @@ def export_model(
             reference=reference,
             corpus=corpus,
             folder=built,
-            exporter="torchscript" if exporter_choice == "auto" else exporter_choice,
+            exporter="torchscript" if plan.exporter == "auto" else plan.exporter,
         )
-        engines = EngineBuilder(graphs, engine) if "trt" in chosen else None
+        engines = EngineBuilder(graphs, target) if target is not None else None
         builder = Builder(
             model=model,
             card=card,
             reference=reference,
             folder=built,
             graphs=graphs,
-            exporter=exporter_choice,
-            tolerance=tolerance,
+            exporter=plan.exporter,
+            tolerance=plan.tolerance,
         )
-        for done, (format, precision, kind) in enumerate(plan):
-            label = _label(format, precision, kind)
+        for done, (format, precision, kind) in enumerate(plan.artifacts):
+            label = label_of(format, precision, kind)
             if progress is not None:
-                progress(f"exporting {card.model_id} to {label}, then parity", done, len(plan))
+                progress(f"exporting {card.model_id} to {label}, then parity", done, len(plan.artifacts))
             try:
                 entry = _make(builder, engines, format, precision, kind, progress)
             except UnavailableError:
@@ -228,13 +219,13 @@ def export_model(
         built_from_sha256=card.weights_sha256,
     )
     if progress is not None:
-        progress(f"exported {card.model_id}", len(plan), len(plan))
+        progress(f"exported {card.model_id}", len(plan.artifacts), len(plan.artifacts))
     return ExportResult(
         model_id=card.model_id,
         manifest_path=write_manifest(folder, manifest),
         entries=tuple(entries),
         failed=tuple(failures),
-        notes=notes,
+        notes=(*plan.notes, *(target.notes if target is not None else ())),
     )
 
 
@@ -254,30 +245,6 @@ def _make(
     return builder.build_typed_onnx(precision, kind)
 
 
-def _plan(
-    formats: Sequence[Format], kinds: Sequence[InputKind], precisions: Sequence[Precision]
-) -> tuple[list[tuple[Format, Precision, InputKind]], tuple[str, ...]]:
-    """What is exported, in the order of FORMATS (OpenVINO is made from ONNX), and what a format leaves out.
-
-    Raises:
-        BadInputError: a format has none of the precisions.
-    """
-    plan: list[tuple[Format, Precision, InputKind]] = []
-    notes = []
-    for format in (each for each in FORMATS if each in formats):
-        taken = [precision for precision in precisions if precision in PRECISIONS_OF[format]]
-        left_out = [precision for precision in precisions if precision not in taken]
-        if not taken:
-            raise BadInputError(
-                f"{format} has no precision {', '.join(left_out)}, expected some of {', '.join(PRECISIONS_OF[format])}",
-                hint=f"--precision {','.join(PRECISIONS_OF[format])}, or leave {format} out of --formats",
-            )
-        if left_out:
-            notes.append(f"{format} is not exported in {', '.join(left_out)}")
-        plan += [(format, precision, kind) for precision in taken for kind in kinds]
-    return plan, tuple(notes)
-
-
 def _current_manifest(folder: Path, card: CheckpointCard) -> Manifest:
     """The folder's manifest without the entries of other weights; an empty one where it cannot be read."""
     try:
@@ -291,22 +258,3 @@ def _current_manifest(folder: Path, card: CheckpointCard) -> Manifest:
     if manifest != found:
         write_manifest(folder, manifest)
     return manifest
-
-
-def _label(format: Format, precision: Precision, kind: InputKind) -> str:
-    return "-".join([format, *([] if precision == "fp32" else [precision]), *([] if kind == "float32" else [kind])])
-
-
-def _known(given: Sequence[str], known: Sequence[Word], what: str, option: str) -> list[Word]:
-    """The words that were given, each once, known to be among ``known``."""
-    if not given:
-        raise BadInputError(f"no {what} was given, expected some of {', '.join(known)}", hint=f"{option} {known[0]}")
-    words = []
-    for text in dict.fromkeys(given):
-        word = next((each for each in known if each == text), None)
-        if word is None:
-            raise BadInputError(
-                f"unknown {what} {text!r}, expected some of {', '.join(known)}", hint=f"{option} {known[0]}"
-            )
-        words.append(word)
-    return words

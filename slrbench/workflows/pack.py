@@ -33,8 +33,12 @@ from slrbench.workflows.archive import (
     LeftOut,
     PackRecord,
     describe_content,
+    folder_name,
+    is_archive,
+    require_checkpoint,
     write_archive,
 )
+from slrbench.workflows.wheel import target_wheel, wheel_name
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -52,6 +56,8 @@ class Packed:
     path: Path
     record: PackRecord
     entries: tuple[ManifestEntry, ...]
+    refused: tuple[LeftOut, ...]
+    """What was asked for and stays out all the same; the record names what was not asked for, too."""
 
 
 def pack_model(
@@ -84,6 +90,7 @@ def pack_model(
         UnavailableError: the corpus cannot be opened here.
         OSError: the archive cannot be written, or the disk is full.
     """
+    _require_no_pack(model)
     _check_words(formats, FORMATS, "format", "--formats")
     _check_words(precisions, PRECISIONS, "precision", "--precision")
     folder = locate(model)[0].parent
@@ -93,14 +100,18 @@ def pack_model(
     _check_cases(folder, card)
     kept: list[ManifestEntry] = []
     left_out: list[LeftOut] = []
+    refused: list[LeftOut] = []
     for index, entry in enumerate(manifest.entries):
         if progress is not None:
             progress(f"checking the artifacts of {card.model_id}", index, len(manifest.entries))
-        reason = _why_not(entry, folder, card, formats, precisions)
-        if reason:
-            left_out.append(LeftOut(artifact=entry.artifact.label, reason=reason))
-        else:
+        unasked = _not_asked_for(entry, formats, precisions)
+        reason = unasked or _why_not(entry, folder, card)
+        if not reason:
             kept.append(entry)
+            continue
+        left_out.append(LeftOut(artifact=entry.artifact.label, reason=reason))
+        if not unasked:
+            refused.append(left_out[-1])
     if not kept:
         raise NegativeVerdictError(
             f"{card.model_id}: no artifact can be packed",
@@ -113,7 +124,8 @@ def pack_model(
             CASES_NAME: folder / CASES_NAME,
             MANIFEST_NAME: (packed_manifest.model_dump_json(indent=2) + "\n").encode(),
             REQUIREMENTS_NAME: target_requirements().encode(),
-            README_NAME: _readme(card, path.name).encode(),
+            README_NAME: _readme(card, path, kept).encode(),
+            wheel_name(): target_wheel(),
         }
         contents |= {file.name: folder / file.name for entry in kept for file in entry.artifact.files}
         if clips > 0:
@@ -129,12 +141,23 @@ def pack_model(
         if progress is not None:
             progress(f"writing {path}", 0, 1)
         write_archive(path, contents, record)
-    return Packed(path=path, record=record, entries=tuple(kept))
+    return Packed(path=path, record=record, entries=tuple(kept), refused=tuple(refused))
 
 
 def target_requirements() -> str:
     """What a target machine installs beside slrbench, as pip takes it."""
     return (package_files("slrbench") / "target-requirements.txt").read_text(encoding="utf-8")
+
+
+def _require_no_pack(model: Path) -> None:
+    """Raises BadInputError where the model is or was in an archive: what it was exported from is not here."""
+    if is_archive(model):
+        raise BadInputError(f"{model} is an archive already", hint=f"python -m slrbench verify {model}")
+    try:
+        require_checkpoint(model)
+    except BadInputError as error:
+        hint = "copy that archive, or pack the model where it was trained"
+        raise BadInputError(error.message, hint=hint) from error
 
 
 def _check_words(given: Sequence[str], known: Sequence[str], what: str, option: str) -> None:
@@ -175,15 +198,18 @@ def _check_cases(folder: Path, card: CheckpointCard) -> None:
         )
 
 
-def _why_not(
-    entry: ManifestEntry, folder: Path, card: CheckpointCard, formats: Sequence[str], precisions: Sequence[str]
-) -> str:
-    """Why an artifact stays out; empty where it is packed."""
+def _not_asked_for(entry: ManifestEntry, formats: Sequence[str], precisions: Sequence[str]) -> str:
     artifact = entry.artifact
     if artifact.format not in formats:
         return f"{artifact.format} is not among the formats that were asked for"
     if artifact.precision not in precisions:
         return f"{artifact.precision} is not among the precisions that were asked for"
+    return ""
+
+
+def _why_not(entry: ManifestEntry, folder: Path, card: CheckpointCard) -> str:
+    """Why an artifact that was asked for stays out; empty where it is packed."""
+    artifact = entry.artifact
     if artifact.built_from_sha256 != card.weights_sha256:
         return "it was exported from other weights than the checkpoint's"
     if missing := [file.name for file in artifact.files if not (folder / file.name).is_file()]:
@@ -224,25 +250,36 @@ def _write_clips(path: Path, folder: Path, card: CheckpointCard, clips: int, pro
     write_packed_clips(path, corpus, SPLIT, clips, reference=found.counts)
 
 
-def _readme(card: CheckpointCard, archive: str) -> str:
+def _readme(card: CheckpointCard, archive: Path, entries: Sequence[ManifestEntry]) -> str:
+    there, wheel = folder_name(archive), wheel_name()
+    formats = sorted({str(entry.artifact.format) for entry in entries})
+    backends = [name for name in formats if name in ("onnx", "openvino")] or formats
     return f"""\
 {card.model_id}, packed with slrbench {__version__} for another machine.
 
-On that machine, in a folder of its own (no torch, no training code, no corpus):
+On that machine, beside the archive (Python 3.11 or newer; no torch, no training code, no corpus):
 
+    python3 -m zipfile -e {archive.name} {there}
     python3 -m venv slr
-    slr/bin/pip install --no-deps slrbench=={__version__}
-    unzip -p {archive} {REQUIREMENTS_NAME} > {REQUIREMENTS_NAME}
-    slr/bin/pip install -r {REQUIREMENTS_NAME}
-    slr/bin/python -m slrbench verify {archive}
-    slr/bin/python -m slrbench bench {archive} --backend onnx,openvino
+    slr/bin/pip install -r {there}/{REQUIREMENTS_NAME} {there}/{wheel}
+    slr/bin/python -m slrbench verify {archive.name}
+    slr/bin/python -m slrbench bench {there} --backend {",".join(backends)}
 
-slrbench itself may also be installed from its source folder: pip install --no-deps FOLDER.
+The wheel is slrbench itself, as it made this archive. {REQUIREMENTS_NAME} is for a machine without a GPU.
 
-verify checks every file's SHA-256, unpacks beside the archive, runs the stored inputs on each artifact whose runtime is
-there, and compares with what the checkpoint gave for them. Engines need the GPU that they were built for, and the
-packages of slrbench's extra gpu (or trt-rtx) besides; the others run on any machine.
-The hashes find damage, not malice: nothing here is signed.
+With an NVIDIA GPU, write onnxruntime-gpu in place of onnxruntime into a copy of {REQUIREMENTS_NAME}
+(the two overwrite each other's files), and for TensorRT engines install the wheel with its extra:
 
-Class 0 is the CTC blank; class i + 1 is glosses[i] of {CARD_NAME}. {PACK_NAME} lists every file, and what was left out.
+    slr/bin/pip install -r COPY '{there}/{wheel}[gpu]'
+
+or with [gpu,trt-rtx] for engines whose names end in .rtx.engine. pycuda is compiled against CUDA's
+toolkit. Engines need the GPU that they were built for; everything else runs on any machine.
+TorchScript files need torch besides.
+
+verify checks every file's SHA-256, runs the stored inputs on each artifact whose runtime is there, and
+compares with what the checkpoint gave for them. The hashes find damage, not malice: nothing here is
+signed, and the wheel is code, so take archives from where you would take programs from.
+
+Class 0 is the CTC blank; class i + 1 is glosses[i] of {CARD_NAME}. {PACK_NAME} lists every file, and
+what was left out. What is missing is exported where the model was trained, and packed again.
 """

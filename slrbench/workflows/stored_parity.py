@@ -36,6 +36,7 @@ from slrbench.runners.availability import require
 from slrbench.runners.open import open_runner
 from slrbench.runners.protocol import Runner
 from slrbench.training.card import CARD_NAME, CheckpointCard, read_card
+from slrbench.workflows.archive import is_unpacked, unless_unpacked
 from slrbench.workflows.judging import cases_for, run_on, with_wer_difference
 
 Progress = Callable[[str], None]
@@ -44,6 +45,21 @@ Progress = Callable[[str], None]
 def device_of(format: str) -> str:
     """Where an artifact is judged: engines on the GPU, everything else on the CPU."""
     return "cuda" if format == "trt" else "cpu"
+
+
+def require_runtime(backend: str, folder: Path) -> None:
+    """Return where files of that backend can be judged here.
+
+    Raises:
+        UnavailableError: they cannot; the hint is about judging them, not about measuring others.
+    """
+    try:
+        require(backend, device_of(backend))
+    except UnavailableError as error:
+        doctor = "python -m slrbench doctor says how to get what is missing here"
+        away = f"python -m slrbench pack {folder} takes engines to the machine that has the GPU; {doctor}"
+        hint = away if backend == "trt" and not is_unpacked(folder) else doctor
+        raise UnavailableError(error.message, hint=hint) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +90,7 @@ class StoredJudge:
         try:
             cases = read_parity_cases(folder / CASES_NAME)
         except ExporterError as error:
-            raise BadInputError(error.message, hint=error.hint) from error
+            raise BadInputError(error.message, hint=unless_unpacked(folder, error.hint or "")) from error
         card = read_card(folder) if (folder / CARD_NAME).exists() else None
         return cls(folder=folder, cases=cases, card=card, packed=packed_clips_in(folder))
 
@@ -95,16 +111,16 @@ class StoredJudge:
             raise BadInputError(
                 f"{self.folder / CASES_NAME} is of another checkpoint than {artifact.path}: "
                 f"{self.cases.built_from_sha256[:16]}..., not {artifact.built_from_sha256[:16]}...",
-                hint="export the model again, which writes both",
+                hint=unless_unpacked(self.folder, "export the model again, which writes both"),
             )
         device = device_of(artifact.format)
-        require(artifact.format, device)
-        _require_target(artifact)
+        require_runtime(artifact.format, self.folder)
+        _require_target(artifact, self.folder)
         clips = self._clips(entry)
         if artifact.precision == "int8" and clips is None:
             raise UnavailableError(
                 f"{artifact.path} is int8, which is judged by its word error rate, and there are no clips here",
-                hint="pack the model with test clips: python -m slrbench pack MODEL",
+                hint=unless_unpacked(self.folder, "python -m slrbench export judges it where its corpus is"),
             )
         if progress is not None:
             progress(f"checking parity of {artifact.label}")
@@ -149,7 +165,8 @@ class StoredJudge:
                 **asked,
             )
         except ValueError as error:  # too few cases, or all alike: the file was not written by an export
-            raise BadInputError(f"{self.folder / CASES_NAME}: {error}", hint="export the model again") from error
+            hint = unless_unpacked(self.folder, "export the model again")
+            raise BadInputError(f"{self.folder / CASES_NAME}: {error}", hint=hint) from error
         return verdict if clips is None else self._with_wer(verdict, artifact, runner, clips)
 
     def _with_wer(self, verdict: ParityVerdict, artifact: Artifact, runner: Runner, clips: _Clips) -> ParityVerdict:
@@ -208,7 +225,7 @@ class StoredJudge:
         )
 
 
-def _require_target(artifact: Artifact) -> None:
+def _require_target(artifact: Artifact, folder: Path) -> None:
     """Raises UnavailableError where an engine was built for other GPUs than the one here."""
     here = compute_capability_here() if artifact.format == "trt" else None
     built_for = [f"{number[:-1]}.{number[-1]}" for number in re.findall(r"sm(\d{2,})", artifact.target)]
@@ -217,7 +234,7 @@ def _require_target(artifact: Artifact) -> None:
     if here not in built_for:
         raise UnavailableError(
             f"{artifact.path} needs a GPU of compute capability {' or '.join(built_for)}, the one here has {here}",
-            hint="export engines for this one",
+            hint=unless_unpacked(folder, f"python -m slrbench export {folder} --formats trt, with what this GPU needs"),
         )
 
 

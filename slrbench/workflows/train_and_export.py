@@ -12,7 +12,8 @@ from slrbench.training.config import Role
 from slrbench.workflows.ablation import AblationRow, ablate_distillation, ablation_tables
 from slrbench.workflows.bench import BenchOptions, bench, report_folder
 from slrbench.workflows.bench_axes import Axes
-from slrbench.workflows.export import CPU_FORMATS, export_model
+from slrbench.workflows.export import export_model
+from slrbench.workflows.export_plan import CPU_FORMATS
 from slrbench.workflows.folders import check_writable
 from slrbench.workflows.scoring import Progress
 from slrbench.workflows.training import Say, TrainingJob, train_checkpoint

@@ -16,11 +16,11 @@ from exporters.parity_cases import CASES_NAME
 from slrbench.ctc import check_log_probs, merge_checks, output_length
 from slrbench.errors import BadInputError, RunFailedError, SlrbenchError
 from slrbench.records import CheckResult, Record
-from slrbench.runners.availability import require
 from slrbench.runners.inputs import artifact_sha256
 from slrbench.runners.open import open_runner
 from slrbench.training.card import CARD_NAME, CheckpointCard, locate, read_card
-from slrbench.workflows.stored_parity import StoredJudge, device_of, record_verdict
+from slrbench.workflows.archive import is_zip, require_checkpoint, unless_unpacked
+from slrbench.workflows.stored_parity import StoredJudge, record_verdict, require_runtime
 
 Kind = Literal["checkpoint", "torchscript", "onnx", "openvino", "trt"]
 Progress = Callable[[str], None]
@@ -50,6 +50,7 @@ _WRONG_FILES = {
     ".pt": "a TorchScript file is named .torchscript; a state dict alone does not say what the network computes",
     ".pth": "a TorchScript file is named .torchscript; a state dict alone does not say what the network computes",
 }
+_ZIP_HINT = f"an archive of pack ends in .zip; {_WRONG_FILES['.pt']}"
 
 
 class FileVerdict(Record):
@@ -111,16 +112,22 @@ def kind_of(path: Path) -> Kind:
     """
     if path.suffix in _KINDS and not path.is_dir():
         if not path.exists():
-            raise BadInputError(f"there is no file {path}", hint="python -m slrbench export MODEL writes the artifacts")
+            hint = unless_unpacked(path.parent, "python -m slrbench export MODEL writes the artifacts")
+            raise BadInputError(f"there is no file {path}", hint=hint)
         return _KINDS[path.suffix]
     if path.is_file() and path.suffix in _WRONG_FILES:
-        raise BadInputError(f"{path} cannot be verified", hint=_WRONG_FILES[path.suffix])
+        hint = _ZIP_HINT if path.suffix == ".bin" and is_zip(path) else _WRONG_FILES[path.suffix]
+        raise BadInputError(f"{path} cannot be verified", hint=hint)
+    if path.is_file() and is_zip(path):
+        raise BadInputError(f"{path} is a zip file, and none that pack wrote", hint=_ZIP_HINT)
     locate(path)
     return "checkpoint"
 
 
 def _verify_checkpoint(path: Path) -> tuple[CheckResult, ...]:
-    require("torch")
+    folder = locate(path)[0].parent
+    require_checkpoint(folder)
+    require_runtime("torch", folder)
     import torch
 
     from slrbench.models.registry import load_weights
@@ -191,7 +198,7 @@ def _verify_artifact(
             return tuple(checks)
         before = entry
         entry = _judge_where_needed(path.parent, entry, again=again, progress=progress)
-        checks += _check_origin(entry, card, judged_now=entry is not before)
+        checks += _check_origin(entry, card, path.parent, judged_now=entry is not before)
     elif again or kind == "trt":
         raise BadInputError(
             f"{path} is in no {MANIFEST_NAME}: nothing says what it must compute",
@@ -204,6 +211,7 @@ def _verify_artifact(
     frame_size = known.frame_size if known is not None else (size or DEFAULT_SIZE, size or DEFAULT_SIZE)
     precision = entry.artifact.precision if entry is not None else "fp32"
     rows_tolerance = gates_for(precision).invariance_atol or ROWS_TOLERANCE
+    require_runtime(kind, path.parent)
     runner = open_runner(kind, path, threads=THREADS, input_kind=flavour, precision=precision)
 
     def infer(video: NDArray[Any]) -> NDArray[np.float32]:
@@ -226,7 +234,8 @@ def _refuse_truncated(path: Path, artifact: Artifact) -> None:
             what = (
                 "is missing" if found is None else f"is truncated: {found} bytes, the manifest says {file.size_bytes}"
             )
-            raise BadInputError(f"{each} {what}", hint="copy it again, or export the model again")
+            hint = unless_unpacked(path.parent, "copy it again, or export the model again", damaged=True)
+            raise BadInputError(f"{each} {what}", hint=hint)
 
 
 def _check_file(path: Path, artifact: Artifact) -> CheckResult:
@@ -238,19 +247,22 @@ def _check_file(path: Path, artifact: Artifact) -> CheckResult:
         name=FILE_CHECK,
         passed=False,
         figure=f"sha256 {found}, the manifest says {expected}",
-        hint="the file was altered after its parity was checked: export the model again",
+        hint="the file was altered after its parity was checked: "
+        + unless_unpacked(path.parent, "export the model again", damaged=True),
     )
 
 
 def _judge_where_needed(folder: Path, entry: ManifestEntry, *, again: bool, progress: Progress | None) -> ManifestEntry:
     """The entry with a verdict from the stored cases, where it has none or another one is asked for."""
-    require(entry.artifact.format, device_of(entry.artifact.format))
+    require_runtime(entry.artifact.format, folder)
     if not again and (entry.parity_word != "not run" or not (folder / CASES_NAME).is_file()):
         return entry
     return record_verdict(folder, entry, StoredJudge.of(folder).judge(entry, progress=progress))
 
 
-def _check_origin(entry: ManifestEntry, card: CheckpointCard | None, *, judged_now: bool) -> list[CheckResult]:
+def _check_origin(
+    entry: ManifestEntry, card: CheckpointCard | None, folder: Path, *, judged_now: bool
+) -> list[CheckResult]:
     passed, figure = entry.parity_word == "passed", str(entry.parity_word)
     if judged_now and entry.parity is not None:
         figure += f" on {entry.parity.machine}"
@@ -264,7 +276,7 @@ def _check_origin(entry: ManifestEntry, card: CheckpointCard | None, *, judged_n
             name=PARITY_CHECK,
             passed=passed,
             figure=figure,
-            hint=None if passed else "export the model again, which checks parity again",
+            hint=None if passed else unless_unpacked(folder, "export the model again, which checks parity again"),
         ),
     ]
     if card is not None:
@@ -275,7 +287,9 @@ def _check_origin(entry: ManifestEntry, card: CheckpointCard | None, *, judged_n
                 name=SOURCE_CHECK,
                 passed=fits,
                 figure=f"sha256 {built_from[:16]}...",
-                hint=None if fits else "the checkpoint is newer than this file: export the model again",
+                hint=None
+                if fits
+                else unless_unpacked(folder, "the checkpoint is newer than this file: export the model again"),
             )
         )
     return checks

@@ -38,6 +38,8 @@ class PackVerdict:
     artifacts: tuple[JudgedArtifact, ...]
     clips: int
     """Packed test clips."""
+    split_clips: int
+    """Clips of the split that they are of."""
     checkpoint_on_clips: ErrorCounts | None
     checkpoint_on_test: ErrorCounts | None
 
@@ -98,6 +100,7 @@ def verify_pack(path: Path, *, into: Path | None = None, progress: Progress | No
         record=record,
         artifacts=artifacts,
         clips=len(judge.packed.about.clips) if judge.packed is not None else 0,
+        split_clips=judge.packed.about.split_clips if judge.packed is not None else 0,
         checkpoint_on_clips=judge.packed.about.reference if judge.packed is not None else None,
         checkpoint_on_test=card.wer.get("test"),
     )

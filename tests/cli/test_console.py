@@ -125,3 +125,18 @@ def test_no_color_is_obeyed_on_a_terminal(repository: Path) -> None:
     text = _on_a_terminal(repository, NO_COLOR="1")
     assert "━" in text
     assert "error: wrong" in text
+
+
+def test_long_text_keeps_to_the_width_and_its_words_stay_whole() -> None:
+    shown = console.wrapped("word " * 60 + "x" * 150, first="  ", indent="    ")
+    *lines, last = shown.splitlines()
+    assert all(len(line) <= console.WIDTH for line in lines)
+    assert lines[0].startswith("  word")
+    assert all(line.startswith("    word") for line in lines[1:])
+    assert last == "    " + "x" * 150
+
+
+def test_a_reason_is_said_once_for_all_that_it_holds_for() -> None:
+    found = console.reasons("not run", [("a", "no GPU"), ("b", "no runtime"), ("c", "no GPU")])
+    assert found == ["not run: a, c: no GPU", "not run: b: no runtime"]
+    assert console.reasons("not run", []) == []

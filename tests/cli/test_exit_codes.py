@@ -74,6 +74,13 @@ def _raising(error: BaseException) -> Callable[[], object]:
         (KeyboardInterrupt(), ExitCode.INTERRUPTED, "error: interrupted"),
         (typer.Abort(), ExitCode.INTERRUPTED, "error: aborted"),
         (RuntimeError("shapes\ndiffer"), ExitCode.BUG, "error: a bug in slrbench: RuntimeError: shapes\n"),
+        (
+            ModuleNotFoundError("No module named 'safetensors.torch'", name="safetensors.torch"),
+            ExitCode.UNAVAILABLE,
+            "error: this needs the package safetensors, which is not installed here\n  hint: run it where",
+        ),
+        (ModuleNotFoundError("No module named 'slrbench.x'", name="slrbench.x"), ExitCode.BUG, "error: a bug in"),
+        (ModuleNotFoundError("nothing"), ExitCode.BUG, "error: a bug in slrbench"),
         (KeyError(), ExitCode.BUG, "error: a bug in slrbench: KeyError: no message\n"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,

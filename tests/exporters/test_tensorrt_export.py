@@ -1,9 +1,12 @@
 """Engines, built by the real TensorRT-RTX, which needs no GPU to build: types, manifests, and what fails in words."""
 
 import json
+import re
 import shutil
 import signal
+import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ from exporters.parity import check_parity
 from exporters.parity_cases import read_parity_cases
 from exporters.tensorrt_library import Library, LibraryUnavailableError, find_library, gpu_is_visible, load_library
 from exporters.to_onnx import onnx_from_module
-from exporters.to_tensorrt import engine_from_onnx
+from exporters.to_tensorrt import compute_capabilities_of, engine_from_onnx
 from slrbench.cli.app import main
 from slrbench.errors import BadInputError, UnavailableError
 from slrbench.workflows.export import ExportResult, export_model
@@ -104,12 +107,29 @@ def test_without_a_gpu_the_engine_is_not_run_and_its_graph_is_judged(
         assert entry.parity_word == "not run"
         assert entry.not_run_because == "needs an RTX GPU"
         assert entry.network_parity is not None
-        assert entry.network_parity.artifact_sha256 == entry.artifact.built_with["onnx"]["sha256"]
+        graph = entry.artifact.built_with["onnx"]["sha256"]
+        # No runtime here computes a bf16 graph: torch ran the module, and no file's hash stands for that.
+        assert entry.network_parity.artifact_sha256 == ("" if entry.artifact.precision == "bf16" else graph)
+        assert entry.graph_was_run == (entry.artifact.precision != "bf16")
+        assert ("graph was not run" in entry.network_parity.backend) == (entry.artifact.precision == "bf16")
         assert entry.network_parity.passed or entry.artifact.precision == "int8"  # a tiny network may not bear it
     assert result.not_run == result.entries
     manifest = read_manifest(result.manifest_path.parent)
     assert manifest is not None
     assert tuple(e for e in manifest.entries if e.artifact.format == "trt") == result.entries
+
+
+def test_a_bf16_module_that_fails_is_not_called_a_graph(engines: dict[str, ExportResult]) -> None:
+    result = engines["student"]
+    entry = next(e for e in result.entries if e.artifact.precision == "bf16")
+    assert entry.network_parity is not None
+    failed = entry.network_parity.model_copy(update={"passed": False, "reasons": ("max error 3",)})
+    for sha256, whose in (("", "torch module"), ("0" * 64, "graph")):
+        parity = failed.model_copy(update={"artifact_sha256": sha256})
+        changed = entry.model_copy(update={"parity": None, "network_parity": parity})
+        error = replace(result, entries=(changed,)).error
+        assert error is not None
+        assert f"parity of its {whose} failed: max error 3" in str(error.hint)
 
 
 def test_parity_cases_lie_beside_the_engines(engines: dict[str, ExportResult]) -> None:
@@ -230,10 +250,36 @@ def test_an_exception_in_progress_cancels_the_build(rtx: Library, graph: Path, t
     assert not list(tmp_path.iterdir())
 
 
-def test_hardware_compatibility_is_not_tensorrt_rtx(rtx: Library, graph: Path, tmp_path: Path) -> None:
-    options = EngineOptions(builder="tensorrt-rtx", hardware_compatibility="ampere_plus")
-    with pytest.raises(ExporterError, match="has no hardware compatibility"):
-        build(rtx, graph, tmp_path / "a.rtx.engine", options=options)
+@pytest.mark.skipif(gpu_is_visible(), reason="says what holds without a GPU")
+@pytest.mark.parametrize("builder", ["auto", "tensorrt-rtx"])
+@pytest.mark.parametrize("option", [["--hardware-compatibility", "ampere_plus"], ["--version-compatible"]])
+def test_what_tensorrt_rtx_cannot_do_is_exit_code_2_before_the_checkpoint_is_read(
+    checkpoints: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    builder: str,
+    option: list[str],
+) -> None:
+    monkeypatch.setattr("slrbench.workflows.export.load_checkpoint", lambda path: pytest.fail("work began"))
+    arguments = ["export", str(checkpoints["student"]), "--formats", "trt", "--builder", builder, *option]
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert f"error: {' '.join(option)} is TensorRT's" in err
+    assert ("which --builder auto takes here" in err) == (builder == "auto")
+
+
+@pytest.mark.parametrize(("capability", "refused"), [("7.5", True), ("8.0", False), ("12.0", False)])
+def test_compatibility_with_ampere_needs_a_gpu_of_that_age(
+    rtx: Library, monkeypatch: pytest.MonkeyPatch, capability: str, refused: bool
+) -> None:
+    monkeypatch.setattr("exporters.to_tensorrt.compute_capability_here", lambda *_: capability)
+    tensorrt = replace(rtx, name="tensorrt")
+    options = EngineOptions(builder="tensorrt", hardware_compatibility="ampere_plus")
+    if not refused:
+        assert compute_capabilities_of(tensorrt, options) == (capability,)
+        return
+    with pytest.raises(ExporterError, match=r"needs a GPU of compute capability 8\.0 or later, the one here has 7\.5"):
+        compute_capabilities_of(tensorrt, options)
 
 
 @pytest.mark.skipif(gpu_is_visible(), reason="says what holds without a GPU")
@@ -245,13 +291,29 @@ def test_tensorrt_itself_is_not_available_without_a_gpu(checkpoints: dict[str, P
         export_model(checkpoints["student"], formats=("trt",), engine=EngineOptions(builder="tensorrt"))
 
 
+@pytest.mark.skipif(gpu_is_visible(), reason="says what holds without a GPU")
+def test_without_a_gpu_the_bindings_of_tensorrt_are_not_even_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tensorrt.py").write_text("raise OSError('the bindings of two libraries in one process')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    load_library.cache_clear()
+    try:
+        assert find_library("auto").name == "tensorrt-rtx"
+        with pytest.raises(LibraryUnavailableError, match="two libraries in one process"):
+            find_library("tensorrt")
+    finally:
+        load_library.cache_clear()
+
+
 def test_a_library_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exporters.tensorrt_library.MODULES", {"tensorrt-rtx": ("no_such_library",)})
     load_library.cache_clear()
     try:
         with pytest.raises(LibraryUnavailableError, match="not installed") as caught:
             find_library("tensorrt-rtx")
-        assert "slrbench[trt-rtx]" in str(caught.value.hint)
+        assert ".[trt-rtx]" in str(caught.value.hint)
     finally:
         load_library.cache_clear()
 
@@ -267,22 +329,49 @@ def test_the_command_says_what_is_not_verified(
     folder = tmp_path / "model"
     shutil.copytree(checkpoints["student"], folder)
     arguments = ["export", str(folder), "--formats", "trt", "--precision", "fp16", "--compute-capability", "86"]
+    arguments += ["--timing-cache", str(tmp_path / "cache")]
     assert main([*arguments, "--builder", "tensorrt-rtx", "--json"]) == 0
     captured = capsys.readouterr()
+    assert f"warning: tiny-student: --timing-cache {tmp_path / 'cache'} is ignored: TensorRT-RTX" in captured.err
     (model,) = json.loads(captured.out)["models"]
     (artifact,) = model["artifacts"]
     assert (artifact["format"], artifact["precision"], artifact["target"]) == ("trt", "fp16", "rtx.sm86")
     if not gpu_is_visible():
         assert artifact["parity"] == "not run"
         assert "parity not run: needs an RTX GPU; the graph it was built from passed" in captured.err
-        assert "next: python -m slrbench pack" in captured.err
+        assert f"next: python -m slrbench pack {folder}    (verify" in captured.err
+
+
+@pytest.mark.skipif(gpu_is_visible(), reason="says what holds without a GPU")
+def test_what_is_known_of_an_engine_that_was_not_run_is_said_in_the_words_of_its_precision(
+    checkpoints: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "a model"
+    shutil.copytree(checkpoints["student"], folder)
+    main(["export", str(folder), "--formats", "trt", "--precision", "tf32,bf16,int8"])
+    captured = capsys.readouterr()
+    err = captured.err
+    assert f"next: python -m slrbench pack '{folder}'    (verify" in err
+    assert "is ignored" not in err
+    said = {word: next(x for x in err.splitlines() if f"/model.{word}." in x) for word in ("tf32", "bf16", "int8")}
+    assert re.search(
+        r"its graph, an fp32 one, passed on onnx \(max error \S+\), nothing was computed in TF32$", said["tf32"]
+    )
+    assert re.search(
+        r"the torch module was compared and passed \(max error \S+\), the ONNX graph was not run$", said["bf16"]
+    )
+    assert "max error" not in said["int8"]
+    assert re.search(r"\d of 6 clips read the same, WER \S+%, the checkpoint's \S+%, on \d+ clips of dev", said["int8"])
 
 
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("--frames", "9:1", "--frames '9:1' is not in order"),
-        ("--compute-capability", "90", "cannot build for compute capability 9.0"),
+        ("--frames", "9:1", "--frames '9:1' is not in order, expected min:opt:max"),
+        ("--batch", "1:1:10000", "--frames up to 256 of 32x32 pixels is an input of"),
+        ("--compute-capability", "90", "--compute-capability '90' is none that TensorRT-RTX can build for"),
+        ("--workspace-mb", "-5", "--workspace-mb is -5, expected at least 1"),
+        ("--tolerance", "1", "--tolerance is 1, expected 0 to 0.0001"),
         ("--precision", "fp8", "unknown precision 'fp8'"),
         ("--builder", "trtexec", "unknown builder 'trtexec'"),
     ],

@@ -21,7 +21,7 @@ SIZES = (112, 224)
 FRAMES = 64
 BATCHES = (1, 8)
 PRECISIONS = "fp32,tf32,fp16"
-NO_GPU = "no CUDA device is visible: nothing was run; run it on a machine with an NVIDIA GPU and slrbench[gpu]"
+NO_GPU = "no CUDA device is visible: nothing was run; it needs an NVIDIA GPU and pip install -e '.[gpu]'"
 
 
 def commands(folder: Path, *, quick: bool) -> list[list[str]]:

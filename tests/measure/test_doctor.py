@@ -1,6 +1,7 @@
 """doctor on this machine."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -31,9 +32,17 @@ def test_doctor_tries_every_backend_and_says_what_is_missing(capsys: pytest.Capt
     shown = capsys.readouterr()
     assert "Available" in shown.out
     assert "CPU: " in shown.out
+    paragraphs = re.split(r"\n(?! )", shown.out)  # wrapped lines are indented
     for name in NAMES:
-        (line,) = [line for line in shown.out.splitlines() if line.startswith((f"{name}:", f"{name} "))]
-        assert ": available" in line or ("not available: " in line and "how to get it: " in line)
+        (said,) = [" ".join(each.split()) for each in paragraphs if each.startswith((f"{name}:", f"{name} "))]
+        assert ": available" in said or ("not available: " in said and "how to get it: " in said)
+    assert max(map(len, shown.out.splitlines())) <= 100
+    for state in found["backends"]:
+        row = next(line for line in shown.out.splitlines() if line.split()[:2] == [state["backend"], state["device"]])
+        assert row.split()[2] == ("yes" if state["available"] else "no")
+        if not state["available"]:
+            (said,) = [each for each in paragraphs if f"{state['backend']} on {state['device']}" in each]
+            assert state["how_to_get"].split()[-1] in said
     assert ("nothing was run on a GPU here" in shown.out) == (found["cuda_devices"] == 0)
     if not found["environment"]["gpus"]:
         assert "no GPU here: nothing GPU-related was verified" in shown.out

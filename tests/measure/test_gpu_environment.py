@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from slrbench.measure import gpu_environment
+from exporters.cuda_driver import CudaDriver, cuda_device_count
+from slrbench.measure import environment, gpu_environment
 from slrbench.measure.gpu_environment import GpuState, GpuWatch, as_record, reasons_in_words, summarise
 from slrbench.measure.gpu_rounds import GpuRounds, gpu_device
 from slrbench.measure.rounds import MeasureSettings, measure
 from slrbench.records import Candidate, Measurement
-from slrbench.runners.cuda_driver import CudaDriver, cuda_device_count
 
 
 class NvmlError(Exception):
@@ -94,6 +94,59 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNvml]:
     monkeypatch.setattr(gpu_environment, "cuda_driver", lambda: driver)
     yield fake
     assert fake.opened == 0, "NVML was not closed"
+
+
+class TwoGpus:
+    """NVML's order is that of the bus, which is none of CUDA's."""
+
+    NVMLError = NvmlError
+    places = (b"00000000:3B:00.0", b"00000000:65:00.0", b"00000001:65:00.0")
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        pass
+
+    nvmlShutdown = nvmlInit  # noqa: N815
+
+    def nvmlSystemGetDriverVersion(self) -> str:  # noqa: N802
+        return "580.1"
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return len(self.places)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        return index
+
+    def nvmlDeviceGetPciInfo(self, handle: int) -> Any:  # noqa: N802
+        return SimpleNamespace(busId=self.places[handle])
+
+    def nvmlDeviceGetName(self, handle: int) -> str:  # noqa: N802
+        return f"GPU {handle}"
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:  # noqa: N802
+        return SimpleNamespace(total=24 << 30)
+
+
+@pytest.mark.parametrize(
+    ("shown", "order"),
+    [
+        (("0001:65:00.0", "0000:3b:00.0", "0000:65:00.0"), (2, 0, 1)),
+        (("0000:65:00.0",), (1, 0, 2)),  # CUDA_VISIBLE_DEVICES hides the others
+        ((), (0, 1, 2)),
+        (("0000:99:00.0",), (0, 1, 2)),  # NVML does not know it
+    ],
+)
+def test_gpus_are_named_in_the_order_of_cuda(
+    monkeypatch: pytest.MonkeyPatch, shown: tuple[str, ...], order: tuple[int, ...]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", TwoGpus())  # type: ignore[arg-type]
+    driver = CudaDriver(((8, 9),) * len(shown), (13, 1), None, shown)
+    monkeypatch.setattr(environment, "cuda_driver", lambda: driver)
+    names = environment.gpu_names.__wrapped__()
+    assert names == tuple(f"GPU {index}, 24 GiB, driver 580.1" for index in order)
+    monkeypatch.setattr(environment, "gpu_names", lambda: names)
+    assert environment.gpu_name("cuda") == f"GPU {order[0]}"
+    assert environment.gpu_name("cuda:1") == f"GPU {order[1]}"
+    assert environment.gpu_name("cuda:7") == ""
 
 
 def test_a_state_is_in_hertz_watts_degrees_and_bytes(nvml: FakeNvml) -> None:

@@ -92,26 +92,38 @@ def test_the_end_of_a_run_shows_the_main_table_and_the_decision_without_marks(go
     assert headline(golden_report) in text
     assert golden_report.decision.reason in text
     assert text.splitlines()[0] in render_markdown(golden_report)
-    assert "recommended |" in text
+    assert "| ship |" in text
+    front = text[text.index("| Pareto front") :].splitlines()
+    assert max(len(line) for line in front if line.startswith("|")) <= 100
     assert "**" not in text
 
 
 def test_the_wer_on_signers_never_seen_stands_beside_the_other(golden_report: Report) -> None:
     text = render_markdown(golden_report)
-    unseen = "(test: recordings seen in training); 18.16 % on signers never seen."
+    unseen = "(120 clips of test: recordings seen in training); 18.16 % on signers never seen."
     assert headline(golden_report).endswith(unseen)
     decision = text.split("## Decision")[1]
     assert "has a WER of 18.16 %" in decision
-    assert "WER, signers never seen (%)" in decision
+    assert "Unseen (%) |" in decision
+    assert "Unseen: the checkpoint's WER on signers never seen." in decision
     assert "mostly single letters" in text
     without = render_markdown(
         golden_report.model_copy(
             update={"training": tuple(f.model_copy(update={"test_signers": None}) for f in golden_report.training)}
         )
     )
-    assert "% (test)." in without
+    assert "% (120 clips of test)." in without
     assert "never seen" not in without
     assert "single letters" not in without
+
+
+def test_the_recommendation_says_on_how_many_clips_its_wer_rests(golden_report: Report) -> None:
+    one = tuple(a.model_copy(update={"clips": 1}) for a in golden_report.accuracies)
+    assert "% (1 clip of test" in headline(golden_report.model_copy(update={"accuracies": one}))
+    # Of another file, another split or another way to run it, the count is not the row's.
+    for update in ({"artifact_sha256": "0" * 64}, {"split": "dev"}, {"device": "cuda"}):
+        others = tuple(a.model_copy(update=update) for a in golden_report.accuracies)
+        assert "% (test" in headline(golden_report.model_copy(update={"accuracies": others}))
 
 
 def test_a_failed_file_that_was_not_measured_is_named_by_its_verdict(golden_report: Report) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from slrbench.runners import cuda_driver, gpu_availability, gpu_libraries
+from exporters import cuda_driver
+from exporters.cuda_driver import CudaDriver
+from slrbench.runners import gpu_availability, gpu_libraries
 from slrbench.runners.availability import availability, tried_availability
-from slrbench.runners.cuda_driver import CudaDriver
 from slrbench.runners.gpu_libraries import NAMES, try_library
 from slrbench.runners.gpu_probes import PROBES
 
@@ -101,7 +102,7 @@ def test_the_stubs_of_tensorrt_are_not_taken_for_tensorrt(describe, monkeypatch:
     monkeypatch.setattr(gpu_availability, "installed_version", lambda packages: "11.4.0")  # what is left of another
     assert not gpu_availability.tensorrt_is_installed()
     assert why_not("trt") == "the package tensorrt is not installed"
-    assert availability("trt", "cuda").how_to_get == "pip install 'slrbench[gpu]'"
+    assert availability("trt", "cuda").how_to_get == "pip install -e '.[gpu]'"
 
 
 def test_what_trt_lacks_is_told_one_after_another(describe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

@@ -9,11 +9,20 @@ import onnx
 import onnxruntime
 import pytest
 
+from exporters.cuda_driver import cuda_device_count
 from slrbench.data.batching import normalise
-from slrbench.errors import BadInputError, UnavailableError
+from slrbench.errors import BadInputError, RunFailedError, UnavailableError
 from slrbench.runners import onnx_providers as providers
-from slrbench.runners.cuda_driver import cuda_device_count
-from slrbench.runners.onnx_providers import CPU, CUDA, cuda_options, open_session, profile_shapes, tensorrt_options
+from slrbench.runners.onnx_providers import (
+    CPU,
+    CUDA,
+    TENSORRT,
+    cuda_options,
+    open_session,
+    profile_shapes,
+    provider_chain,
+    tensorrt_options,
+)
 from slrbench.runners.onnxruntime_ import BoundCalls, HostCalls, OnnxRunner
 from slrbench.runners.open import open_runner
 
@@ -97,6 +106,8 @@ def test_tensorrt_gets_one_profile_for_all_batches_and_frames() -> None:
     assert options["trt_profile_max_shapes"] == "video:8x3x256x112x96"
     assert options["trt_fp16_enable"] == "True"
     assert not any(name.endswith("_enable") for name in tensorrt_options(0, "fp32", "video", shapes))
+    assert profile_shapes(["batch", 3, "time", 112, 96], "float32", most=(2, 300))[2] == (8, 3, 300, 112, 96)
+    assert profile_shapes(["batch", 3, "time", 112, 96], "float32", most=(16, 1))[2] == (16, 3, 256, 112, 96)
     assert profile_shapes(["batch", "time", 112, 96, 3], "uint8")[0] == (1, 1, 112, 96, 3)
     with pytest.raises(BadInputError, match="expected a fixed height and width"):
         profile_shapes(["batch", 3, "time", "height", 96], "float32")
@@ -140,6 +151,63 @@ def test_precision_on_a_gpu_is_read_back_from_the_provider(
         assert runner.actual["precision"] == precision
         assert runner.requested["precision"] == "fp32"
         assert runner.actual["provider_options"] == {"use_tf32": use_tf32}
+        monkeypatch.setattr(type(session), "get_providers", lambda self: [CUDA, CPU])
+        runner = OnnxRunner(files.path("onnx"), threads=1, device="cuda", input_kind="float32")
+        assert runner.requested["providers"] == runner.actual["providers"] == [CUDA, CPU]
+
+
+def test_a_session_is_asked_for_the_providers_that_nodes_may_fall_back_to() -> None:
+    assert provider_chain(CPU) == [CPU]
+    assert provider_chain(CUDA) == [CUDA, CPU]
+    assert provider_chain(TENSORRT) == [TENSORRT, CUDA, CPU]
+
+
+@pytest.mark.parametrize("input_kind", ["float32", "uint8"])
+def test_a_video_beyond_the_profile_of_tensorrt_makes_a_session_that_has_it(
+    files: Any, noise: Any, monkeypatch: pytest.MonkeyPatch, input_kind: str
+) -> None:
+    """CPU sessions stand in for the GPU's: what is shown is which profile is asked for, and when."""
+    path = files.path("onnx", input_kind)
+    session = open_session(path, threads=1, device="cpu", input_kind=input_kind, precision="fp32", variant="")
+    asked: list[Any] = []
+
+    def open_one(*_: Any, most: Any = None, **__: Any) -> Any:
+        asked.append(most)
+        return session
+
+    monkeypatch.setattr(f"{OnnxRunner.__module__}.open_session", open_one)
+    monkeypatch.setattr(
+        f"{OnnxRunner.__module__}.BoundCalls", lambda session, given, out, *_: HostCalls(session, given, out)
+    )
+    for variant, expected in (("tensorrt", [None, (8, 300), (9, 300)]), ("", [None])):
+        asked.clear()
+        monkeypatch.setattr(type(session), "get_provider_options", lambda self: {CUDA: {}, TENSORRT: {"n": len(asked)}})
+        runner = OnnxRunner(path, threads=1, device="cuda", input_kind=input_kind, variant=variant)
+        for shape in ((1, 5), (8, 3), (1, 300), (2, 260), (9, 2), (9, 1)):
+            video = noise(*shape)
+            output = runner.fetch(runner.run(runner.stage(video if input_kind == "uint8" else normalise(video))))
+            assert output.shape[1] == shape[0]
+        assert asked == expected
+        assert runner.actual["provider_options"] == ({"n": 3} if variant else {})
+
+
+def test_after_a_profile_that_cannot_be_had_the_runner_is_closed(
+    files: Any, noise: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = session_of(files.path("onnx"))
+
+    def open_one(*_: Any, most: Any = None, **__: Any) -> Any:
+        if most is not None:
+            raise UnavailableError("out of memory")
+        return session
+
+    monkeypatch.setattr(f"{OnnxRunner.__module__}.open_session", open_one)
+    monkeypatch.setattr(type(session), "get_provider_options", lambda self: {TENSORRT: {}})
+    runner = OnnxRunner(files.path("onnx"), threads=1, device="cuda", input_kind="float32", variant="tensorrt")
+    with pytest.raises(UnavailableError, match="out of memory"):
+        runner.stage(normalise(noise(9, 2)))
+    with pytest.raises(RunFailedError, match="closed"):
+        runner.stage(normalise(noise(1, 2)))
 
 
 def test_a_library_that_loads_has_no_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

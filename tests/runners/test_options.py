@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from exporters import cuda_driver
+from exporters.cuda_driver import CudaDriver
 from slrbench.errors import BadInputError, UnavailableError
-from slrbench.runners import cuda_driver
-from slrbench.runners.cuda_driver import CudaDriver
 from slrbench.runners.open import open_runner
 from slrbench.runners.options import check_options
 

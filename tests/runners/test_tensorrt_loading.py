@@ -199,4 +199,4 @@ def test_an_engine_of_a_library_that_is_not_installed_says_how_to_get_it(engine:
         UnavailableError, match=r"tensorrt cannot run model\.sm90\.engine: it is not installed"
     ) as caught:
         TensorRtRunner(path, threads=1, input_kind="float32", cuda=HostCuda())
-    assert "pip install 'slrbench[gpu]'" in str(caught.value.hint)
+    assert "pip install -e '.[gpu]'" in str(caught.value.hint)

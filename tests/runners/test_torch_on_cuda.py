@@ -274,6 +274,15 @@ def test_a_run_stands_between_two_events_on_the_runners_own_stream(cuda: FakeCud
     np.testing.assert_array_equal(runner.fetch(pending), module(torch.from_numpy(video)).detach().numpy())
 
 
+@pytest.mark.parametrize("word", ["cuda", "cuda:0", "cuda:1"])
+def test_the_device_that_is_used_is_called_what_it_was_asked_for_as(cuda: FakeCuda, word: str) -> None:
+    place, device = CudaPlace(word), type(torch.ones(1).device)  # the fixture has replaced torch.device
+    place.device = device("cuda", int(word.partition(":")[2] or 0))
+    assert place.describe()["device"] == word
+    place.device = device("cuda", 3)
+    assert place.describe()["device"] == "cuda:3"
+
+
 def test_pinned_memory_is_used_again_only_after_the_copy_out_of_it(cuda: FakeCuda, video: Any) -> None:
     place = CudaPlace("cuda")
     place.stage(video)

@@ -1,5 +1,6 @@
 """Archives: refused where anything in them is not what was packed, before anything of them is used."""
 
+import errno
 import hashlib
 import json
 import shutil
@@ -12,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from slrbench.cli.app import main
 from slrbench.errors import BadInputError
 from slrbench.workflows import archive as module
-from slrbench.workflows.archive import read_unpacked, unpack
+from slrbench.workflows.archive import folder_name, folder_of_pack, is_archive, read_unpacked, unpack
 
 Contents = dict[str, bytes]
 
@@ -37,6 +39,60 @@ def test_an_archive_unpacks_where_it_is_told_to(archive: Path, tmp_path: Path) -
     for folder in (tmp_path / "deep" / "new", tmp_path / "empty"):
         assert unpack(archive, into=folder).folder == folder
         read_unpacked(folder)
+
+
+@pytest.mark.parametrize(("name", "folder"), [("renamed.bin", "renamed"), ("renamed", "renamed-unpacked")])
+def test_a_renamed_archive_is_known_by_its_content(
+    name: str, folder: str, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    renamed = archive.rename(name)
+    assert is_archive(renamed)
+    renamed.write_bytes(renamed.read_bytes()[:2000])  # cut off, it is still meant to be one
+    assert main(["verify", name]) == 2
+    assert f"{name} is not a readable archive" in capsys.readouterr().err
+    assert main(["verify", name, "--into", "there"]) == 2
+    assert sorted(path.name for path in Path.cwd().iterdir()) == [name]
+    assert folder_name(renamed) == folder
+
+
+def test_a_renamed_archive_unpacks(archive: Path) -> None:
+    renamed = archive.rename("renamed.bin")
+    assert folder_of_pack(renamed)[0] == Path("renamed")
+    with pytest.raises(BadInputError, match="there is no file"):
+        unpack(archive)
+
+
+def test_another_zip_file_is_told_what_an_archive_is_called(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("other.bin", "other.dat"):
+        with zipfile.ZipFile(name, "w") as file:
+            file.writestr("notes.txt", "not packed")
+        assert not is_archive(Path(name))
+        assert main(["verify", name]) == 2
+        captured = capsys.readouterr()
+        assert "an archive of pack ends in .zip" in captured.err
+        assert ".xml" not in captured.err
+
+
+@pytest.mark.parametrize("into", ["/proc/slr", "a-file/slr"])
+def test_a_folder_that_cannot_be_made_is_named_as_it_was_asked_for(
+    into: str, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("a-file").write_text("a file")
+    assert main(["verify", str(archive), "--into", into]) == 2
+    err = capsys.readouterr().err
+    assert f"{archive} cannot be unpacked into {into}: " in err
+    assert "hint: name a folder that you may write: python -m slrbench verify" in err
+    assert ".unpack-" not in err
+    assert sorted(path.name for path in Path.cwd().iterdir()) == ["a-file", archive.name]
+
+
+def test_a_full_disk_is_still_said_as_one(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OSError, match="full"):
+        unpack(archive, into=Path("there"))
 
 
 def altered(name: str) -> Callable[[Contents], None]:

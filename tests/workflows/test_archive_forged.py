@@ -169,3 +169,18 @@ def test_a_record_that_names_files_elsewhere_is_refused(archive: Path) -> None:
         read_unpacked(folder)
     with pytest.raises(BadInputError, match=r"pack.json cannot be read"):
         verify_pack(folder)
+
+
+def test_a_wheel_of_another_name_is_refused(archive: Path, rewrite: Rewrite) -> None:
+    """The one wheel that an archive may hold is that of the version that packed it."""
+
+    def rename(contents: dict[str, bytes]) -> None:
+        record = json.loads(contents["pack.json"])
+        (described,) = [each for each in record["files"] if each["name"].endswith(".whl")]
+        contents["other-1.0-py3-none-any.whl"] = contents.pop(described["name"])
+        described["name"] = "other-1.0-py3-none-any.whl"
+        contents["pack.json"] = json.dumps(record).encode()
+
+    rewrite(rename)
+    with pytest.raises(BadInputError, match=r"holds other-1\.0-py3-none-any\.whl, which its manifest does not name"):
+        unpack(archive)

@@ -96,7 +96,7 @@ def add(folder: Path, precision: str = "fp32", target: str = "trt.sm86", **chang
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU of compute capability 8.6 on which TensorRT runs, as far as planning is concerned."""
     for module in ("bench_files", "bench_engines"):
-        monkeypatch.setattr(f"slrbench.workflows.{module}.compute_capability_here", lambda: "8.6")
+        monkeypatch.setattr(f"slrbench.workflows.{module}.compute_capability_here", lambda *_: "8.6")
     monkeypatch.setattr("slrbench.workflows.bench_candidates.require", lambda backend, device: None)
     monkeypatch.setattr(
         "slrbench.workflows.bench_engines.availability",
@@ -211,6 +211,74 @@ def test_an_engine_without_a_verdict_is_refused_and_the_hint_verifies_it(model: 
     assert allowed.parity == "not run"
 
 
+def judged_on(folder: Path, machine: str, **changes: Any) -> Path:
+    """An engine that passed on that GPU."""
+    path = add(folder, **changes)
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    entry = manifest.entries[-1]
+    assert entry.parity is not None
+    parity = entry.parity.model_copy(update={"machine": machine})
+    write_manifest(folder, manifest.with_entry(entry.model_copy(update={"parity": parity})))
+    return path
+
+
+NAMES = ("NVIDIA GeForce RTX 3090, 24 GiB, driver 580.1", "NVIDIA RTX A6000, 48 GiB, driver 580.1")
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize(
+    ("machine", "device", "again"),
+    [
+        ("NVIDIA GeForce RTX 3090, 24 GiB, driver 570.0", "cuda", False),
+        ("NVIDIA GeForce RTX 3090", "cuda:0", False),
+        ("", "cuda", False),  # it is not known where
+        ("NVIDIA RTX A6000, 48 GiB, driver 580.1", "cuda", True),
+        ("NVIDIA RTX A6000, 48 GiB, driver 580.1", "cuda:1", False),
+        ("NVIDIA GeForce RTX 3090", "cuda:1", True),
+        ("NVIDIA GeForce RTX 3090 Ti", "cuda", True),
+        ("NVIDIA RTX A6000", "cuda:2", False),
+    ],
+)
+def test_a_verdict_from_another_gpu_is_none_here(
+    model: Path, monkeypatch: pytest.MonkeyPatch, machine: str, device: str, again: bool
+) -> None:
+    monkeypatch.setattr("slrbench.measure.environment.gpu_names", lambda: NAMES)
+    judged_on(model, machine, target="rtx.sm86-sm89")
+    error = plan(model, devices=(device,))
+    if not again:
+        assert [c.parity for c in error.candidates] == ["passed"]
+        return
+    assert (
+        f"its verdict is of fp32 on {machine.partition(',')[0]}, and {device} here is NVIDIA"
+        in only_error(error).message
+    )
+    (model / CASES_NAME).write_bytes(b"")
+    found = plan(model, devices=(device,))
+    assert [c.parity for c in found.candidates] == ["not run"]
+    assert list(found.to_judge) == found.candidates
+
+
+@pytest.mark.usefixtures("gpu")
+def test_engines_are_chosen_and_made_for_the_device_that_was_asked_for(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("bench_files", "bench_engines"):
+        monkeypatch.setattr(f"slrbench.workflows.{module}.compute_capability_here", ("8.6", "8.9").__getitem__)
+    first, second = add(model, target="trt.sm86"), add(model, target="trt.sm89")
+    for device, path in (("cuda", first), ("cuda:0", first), ("cuda:1", second)):
+        assert [c.path for c in plan(model, devices=(device,)).candidates] == [str(path)]
+    asked = []
+
+    def export(folder: Path, *, precisions: Sequence[str], engine: Any, **_: Any) -> Any:
+        asked.append((precisions, engine.device, engine.compute_capabilities))
+        return SimpleNamespace(failed=())
+
+    axes = Axes(backends=("trt",), devices=("cuda:1", "cuda"), precisions=("fp16",))
+    make_missing_engines(find_models([str(model)]), axes, export=export)
+    assert asked == [(["fp16"], 1, ("8.9",)), (["fp16"], 0, ("8.6",))]
+
+
 @pytest.mark.usefixtures("gpu")
 def test_an_engine_that_failed_is_refused_with_its_reason_and_exported_again(model: Path) -> None:
     add(model, passed=False)
@@ -321,7 +389,7 @@ def test_an_engine_that_could_not_be_made_is_a_row_that_says_why(
     _, failures, _ = make(model, export)
     error = only_error(plan(model, failures=failures))
     assert type(error) is kind
-    assert error.message == f"tiny has no engine for this GPU, and making one failed: {words}"
+    assert error.message == f"tiny has no fp32 engine for this GPU, and making one failed: {words}"
 
 
 @pytest.mark.usefixtures("gpu")

@@ -3,15 +3,18 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from exporters.artifact import Artifact, ManifestEntry, ParityVerdict, WerDifference
 from exporters.comparison import ParityInput
 from exporters.parity_cases import CASES_NAME, write_parity_cases
 from slrbench.data.batching import normalise
+from slrbench.data.corpus import Clip
 from slrbench.errors import BadInputError, NegativeVerdictError, RunFailedError
 from slrbench.measure.rounds import MeasureResult, MeasureSettings
 from slrbench.models.spec import ModelSpec
@@ -23,7 +26,7 @@ from slrbench.workflows.bench_axes import Axes, Way
 from slrbench.workflows.bench_candidates import BenchModel, Manifest, Plan, plan_candidates
 from slrbench.workflows.bench_draft import Draft
 from slrbench.workflows.bench_files import find_file
-from slrbench.workflows.bench_parity import judge, stored_reference
+from slrbench.workflows.bench_parity import judge, stored_reference, wer_difference
 
 SHAPES = ((1, 4), (2, 4), (1, 7), (3, 5), (1, 12), (2, 9))
 SPEC = ModelSpec(
@@ -130,6 +133,90 @@ def test_the_gates_are_those_of_the_precision(
         passed, precision, "Example GPU", "torch",
     )  # fmt: skip
     assert len(verdict.cases) == len(SHAPES)
+
+
+CLIPS = "fingerspelling:language=ase,letters=4,size=32"
+
+
+class Clips:
+    """A split of three clips whose glosses are what the network above never reads."""
+
+    name = "dev"
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> Clip:
+        rng = np.random.default_rng(index)
+        frames = rng.integers(0, 256, (4, 8, 4, 3), dtype=np.uint8)
+        return Clip(clip_id=str(index), frames=frames, glosses=("A", "B"), labels=(1, 2), signer="s")
+
+    def label_length(self, index: int) -> int:
+        return 2
+
+
+def int8_entry(model: BenchModel, reference: float | None) -> ManifestEntry:
+    """An int8 file of that model, whose export judged it by the dev split, or by nothing."""
+    wer = None if reference is None else WerDifference(
+        split="dev", clips=3, reference=reference, candidate=reference, allowed=0.01
+    )  # fmt: skip
+    verdict = ParityVerdict(
+        artifact_sha256="0" * 64, reference="r", backend="onnx", tolerance_atol=0.0, tolerance_rtol=0.0, cases=(),
+        invariances=(), needed_atol=None, wer=wer, passed=True,
+    )  # fmt: skip
+    artifact = Artifact(
+        format="onnx", precision="int8", files=(), sha256="0" * 64, built_from_sha256=model.weights_sha256,
+        size_bytes=1, inputs=(), outputs=(), built_with={},
+    )  # fmt: skip
+    return ManifestEntry(artifact=artifact, parity=verdict)
+
+
+def test_int8_without_a_word_error_rate_has_no_verdict(model: BenchModel) -> None:
+    _, candidate, _ = compiled(model)
+    asked = candidate.model_copy(update={"precision": "int8", "device": "cuda"})
+    reference = stored_reference(model.folder, model.weights_sha256)
+    with pytest.raises(BadInputError, match="judged by its word error rate, too"):
+        judge(asked, network, reference, machine="")
+    for entry in (None, int8_entry(model, None)):
+        with pytest.raises(BadInputError, match="the checkpoint's on the same clips is not known"):
+            wer_difference(asked, network, entry, model.card, model.folder)
+
+
+@pytest.mark.parametrize(("reference", "passed"), [(1.0, True), (0.5, False)])
+def test_int8_is_judged_by_the_clips_that_its_export_was_judged_by(
+    model: BenchModel, monkeypatch: pytest.MonkeyPatch, reference: float, passed: bool
+) -> None:
+    opened = []
+
+    def open_corpus(spec: str) -> Any:
+        return SimpleNamespace(split=lambda name: opened.append((spec, name)) or Clips())
+
+    monkeypatch.setattr("slrbench.workflows.bench_parity.open_corpus", open_corpus)
+    _, candidate, _ = compiled(model)
+    asked = candidate.model_copy(update={"precision": "int8", "device": "cuda"})
+
+    def blank(video: NDArray[Any]) -> NDArray[np.float32]:
+        scores = np.full((video.shape[2], video.shape[0], 5), np.log(0.01), dtype=np.float32)
+        scores[..., 0] = np.log(0.96)
+        return scores
+
+    wer = wer_difference(asked, blank, int8_entry(model, reference), model.card, model.folder)
+    assert opened == [(CLIPS, "dev")]
+    assert wer is not None
+    assert (wer.clips, wer.candidate, wer.reference) == (3, 1.0, reference)
+    verdict = judge(asked, network, stored_reference(model.folder, model.weights_sha256), machine="", wer=wer)
+    assert (verdict.passed, verdict.wer) == (passed, wer)
+    assert any("WER on 3 clips of dev is 100.00%" in reason for reason in verdict.reasons) == (not passed)
+    assert wer_difference(candidate, blank, None, model.card, model.folder) is None
+
+
+def test_an_int8_candidate_that_cannot_be_judged_is_not_run_and_a_note_says_why(model: BenchModel) -> None:
+    plan, candidate, draft = compiled(model)
+    asked = candidate.model_copy(update={"precision": "int8", "device": "cuda"})
+    plan.to_judge[asked] = model.folder
+    draft.add_verdict(asked, network)
+    assert draft.report(measured(asked)).summary[0].parity == "not run"
+    assert "parity was not run: int8 is judged by its word error rate, too" in draft.notes[0]
 
 
 def test_a_uint8_candidate_is_given_raw_frames(model: BenchModel) -> None:

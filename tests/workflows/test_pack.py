@@ -81,9 +81,10 @@ def spoil(folder: Path, name: str = "model.onnx") -> None:
     )
 
 
-def add_engine(folder: Path) -> ManifestEntry:
+def add_engine(
+    folder: Path, name: str = "model.fp16.sm86.rtx.engine", *, why: str = "needs an RTX GPU"
+) -> ManifestEntry:
     """An engine for a GPU that is not here, as the exporter leaves it."""
-    name = "model.fp16.sm86.rtx.engine"
     (folder / name).write_bytes(b"an engine")
     files, sha256, size = describe_files(folder, [name])
     like = entry_of(folder, "model.onnx").artifact.model_dump()
@@ -91,7 +92,7 @@ def add_engine(folder: Path) -> ManifestEntry:
         "format": "trt", "precision": "fp16", "target": "rtx.sm86", "files": files, "sha256": sha256,
         "size_bytes": size,
     }  # fmt: skip
-    entry = ManifestEntry(artifact=Artifact(**(like | described)), not_run_because="needs an RTX GPU")
+    entry = ManifestEntry(artifact=Artifact(**(like | described)), not_run_because=why)
     write_manifest(folder, manifest_of(folder).with_entry(entry))
     return entry
 
@@ -104,12 +105,17 @@ def test_pack_writes_an_archive_that_names_its_files(model: Path, tmp_path: Path
     code, out, err = run("pack", model, "--output", archive, "--clips", 3)
     assert code == 0
     for name in ("model.onnx", "model.uint8.onnx", "model.openvino.xml"):
-        assert re.search(rf"^{re.escape(name)} +fp32 +– +passed ", out, re.MULTILINE)
+        assert re.search(rf"^{re.escape(name)} +fp32 +passed ", out, re.MULTILINE)
     assert f"wrote {archive}" in err
     assert "next: python -m slrbench verify out.slrpack.zip" in err
     with zipfile.ZipFile(archive) as file:
         record = PackRecord.model_validate_json(file.read("pack.json"))
-        assert "pip install --no-deps slrbench" in file.read("README.txt").decode()
+        readme = file.read("README.txt").decode()
+    assert "slr/bin/pip install -r out/requirements.txt out/slrbench-" in readme
+    assert "slr/bin/python -m slrbench bench out --backend onnx,openvino\n" in readme
+    assert "--no-deps" not in readme
+    assert max(map(len, readme.splitlines())) <= 105
+    assert "README.txt in it says how to install there" in err
     assert record.model_id == "tiny"
     assert "model.openvino.bin" in {entry.name for entry in record.files}
     assert "checkpoint.safetensors" not in {entry.name for entry in record.files}
@@ -206,6 +212,43 @@ def test_formats_and_precisions_choose(model: Path, tmp_path: Path) -> None:
         pack_model(model, output=tmp_path, clips=0)
 
 
+def test_what_nobody_asked_for_is_no_warning(model: Path, tmp_path: Path, run: Run) -> None:
+    code, _, err = run("pack", model, "-o", tmp_path / "a.slrpack.zip", "--formats", "openvino", "--clips", 0)
+    assert code == 0
+    assert "warning" not in err
+    assert "2 artifacts of other formats or precisions not packed" in err
+    change_entry(model, "model.onnx", parity=None)  # of what was asked for, one is missing
+    code, _, err = run("pack", model, "-o", tmp_path / "b.slrpack.zip", "--formats", "onnx", "--clips", 0)
+    assert code == 0
+    assert "onnx is left out: parity was not run for this file" in err
+    assert err.count("warning") == 1
+    assert "1 artifact of other formats or precisions not packed" in err
+
+
+def test_tables_with_long_names_and_reasons_fit_the_terminal(model: Path, tmp_path: Path, run: Run) -> None:
+    name = "model.uint8.fp16.sm86-sm89.rtx.engine"
+    add_engine(model, name, why=("needs an RTX GPU of compute capability 8.6 or 8.9 and its driver, " * 2).strip())
+    archive = tmp_path / "a.slrpack.zip"
+    code, out, _ = run("pack", model, "-o", archive, "--clips", 2)
+    assert code == 0
+    assert re.search(rf"^{re.escape(name)} +fp16 +not run +", out, re.MULTILINE)
+    assert max(map(len, out.splitlines())) <= 100
+    code, out, _ = run("verify", archive)
+    assert code == 0
+    assert name in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("given", ["archive", "folder"])
+def test_packing_what_was_packed_is_refused_without_talk_of_exports(given: str, archive: Path, run: Run) -> None:
+    path = archive if given == "archive" else unpack(archive).folder
+    code, _, err = run("pack", path, "-o", "again.slrpack.zip", "--clips", 0)
+    assert code == 2
+    assert "export" not in err
+    assert ("is an archive already" if given == "archive" else "holds no checkpoint") in err
+    assert not Path("again.slrpack.zip").exists()
+
+
 def test_a_model_that_was_not_exported_is_refused(model: Path, tmp_path: Path) -> None:
     cases = read_parity_cases(model / CASES_NAME)
     write_parity_cases(
@@ -231,9 +274,11 @@ def test_a_model_that_was_not_exported_is_refused(model: Path, tmp_path: Path) -
 def test_every_artifact_of_an_archive_is_judged_here(archive: Path, run: Run) -> None:
     code, out, err = run("verify", archive)
     assert code == 0, err
-    assert "WER on 6 clips (%)" in out
+    assert re.search(
+        r"^WER: on the 6 packed clips of the \d+ of test; the checkpoint itself: [\d.]+ % on them$", out, re.M
+    )
     for name in ("model.onnx", "model.uint8.onnx", "model.openvino.xml"):
-        assert re.search(rf"^{re.escape(name)} +fp32 +– +passed +\d.\de-\d\d +[\d.]+ +[\d.]+ +–$", out, re.MULTILINE)
+        assert re.search(rf"^{re.escape(name)} +fp32 +passed +\d.\de-\d\d +[\d.]+$", out, re.MULTILINE)
         parity = entry_of(Path("tiny"), name).parity
         assert parity is not None
         assert parity.machine
@@ -254,8 +299,8 @@ def test_an_artifact_that_computes_something_else_fails_here(model: Path, tmp_pa
     archive = pack_model(model, output=tmp_path / "a.slrpack.zip", formats=["onnx"], clips=2).path
     code, out, err = run("verify", archive)
     assert code == 1
-    assert re.search(r"^model.onnx +fp32 +– +failed ", out, re.MULTILINE)
-    assert re.search(r"^model.uint8.onnx +fp32 +– +passed ", out, re.MULTILINE)
+    assert re.search(r"^model.onnx +fp32 +failed ", out, re.MULTILINE)
+    assert re.search(r"^model.uint8.onnx +fp32 +passed ", out, re.MULTILINE)
     assert "1 of 2 artifacts failed parity here" in err
     assert "outside atol 0.0001" in err
     assert entry_of(tmp_path / "a", "model.onnx").parity_word == "failed"
@@ -315,9 +360,13 @@ def test_artifacts_whose_runtime_is_not_here_are_rows(
     monkeypatch.setattr(availability, "find_spec", without("openvino"))
     code, out, err = run("verify", archive)
     assert code == 0, err
-    assert re.search(r"^model.onnx +fp32 +– +passed ", out, re.MULTILINE)
-    assert re.search(r"^model.openvino.xml +fp32 +– +not run: .*the package openvino is not installed", out, re.M)
-    assert re.search(r"^model.fp16.sm86.rtx.engine +fp16 +rtx.sm86 +not run: ", out, re.MULTILINE)
+    assert re.search(r"^model.onnx +fp32 +passed ", out, re.MULTILINE)
+    assert re.search(r"^model.openvino.xml +fp32 +not run +– +–$", out, re.MULTILINE)
+    said = " ".join(out.split())  # long lines are wrapped
+    assert re.search(r"not run: model.openvino.xml: .*the package openvino is not installed not run: ", said)
+    assert re.search(r"^model.fp16.sm86.rtx.engine +fp16 +not run +– +–$", out, re.MULTILINE)
+    assert out.count("not run: ") == 2
+    assert "WER: no clips are packed" in out
     engine = entry_of(tmp_path / "a", "model.fp16.sm86.rtx.engine")
     assert (engine.parity, engine.not_run_because) == (None, "needs an RTX GPU")
     kept = entry_of(tmp_path / "a", "model.openvino.xml").parity
@@ -330,7 +379,9 @@ def test_where_no_runtime_is_here_nothing_is_said_of_the_artifacts(
     monkeypatch.setattr(availability, "find_spec", without("openvino", "onnxruntime"))
     code, out, err = run("verify", archive)
     assert code == 3
-    assert out.count("not run: ") == 3
+    assert len(re.findall(r"^\S+ +fp32 +not run ", out, re.MULTILINE)) == 3
+    assert out.count("not run: ") == 2  # once for each runtime, with the files that it is the reason for
+    assert "not run: model.onnx, model.uint8.onnx: " in " ".join(out.split())
     assert "none of its artifacts can run here" in err
     with zipfile.ZipFile(archive) as file:
         assert Path("tiny/manifest.json").read_bytes() == file.read("manifest.json")
@@ -386,6 +437,8 @@ def test_an_archive_is_benched_on_its_own_clips(archive: Path, monkeypatch: pyte
     assert [(a.split, a.clips) for a in report.accuracies] == [("test", 6)] * 2
     assert report.accuracies[0].data.startswith("fingerspelling:")
     assert "packed test clips of fingerspelling" in report.measurements[0].actual["inputs"]
+    (note,) = [note for note in report.notes if "packed with it" in note]
+    assert re.fullmatch(r"tiny: 6 of the \d+ clips of test are packed with it: no WER here rests on more", note)
 
 
 def test_a_packed_file_is_evaluated_on_the_packed_clips(archive: Path, run: Run, monkeypatch: Any) -> None:
@@ -513,3 +566,65 @@ def test_int8_is_not_judged_without_clips(model: Path, tmp_path: Path, run: Run)
     parity = entry_of(tmp_path / "a", "model.onnx").parity
     assert parity is not None
     assert (parity.gates, parity.wer and parity.wer.clips) == ("int8", 2)
+
+
+# --- hints on a target, where nothing can be exported -----------------------------------------------------------------
+
+
+def test_no_hint_on_a_target_speaks_of_exports(archive: Path, run: Run) -> None:
+    folder = unpack(archive).folder
+    commands: list[tuple[Any, ...]] = [
+        ("verify", folder / "missing.onnx"),
+        ("verify", folder / "checkpoint.json"),
+        ("evaluate", folder),
+        ("evaluate", archive),
+        ("evaluate", folder, "--backend", "torchscript"),
+    ]
+    for command in commands:
+        code, _, err = run(*command)
+        assert code == 2, command
+        assert "hint: " in err
+        assert "export" not in err, command
+    assert "hint: --backend onnx or openvino says which file is meant" in run("evaluate", archive)[2]
+    path = folder / "model.onnx"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"x")
+    code, out, err = run("verify", path)
+    assert code == 1
+    assert "remove tiny, and unpack the archive again" in err
+    assert "export" not in out + err
+    path.write_bytes(content[:-100])
+    code, _, err = run("verify", path)
+    assert code == 2
+    assert "export" not in err
+    path.write_bytes(content)
+    spoil(folder)
+    code, out, err = run("verify", path, "--again")
+    assert code == 1
+    assert "pack the model again where it was trained" in err
+    assert "export" not in err
+
+
+def test_an_archive_is_evaluated_by_its_name(archive: Path, run: Run) -> None:
+    code, out, err = run("evaluate", archive, "--backend", "onnx", "--threads", 1)
+    assert code == 0, err
+    assert re.search(r"^tiny +onnx +test +6 ", out, re.MULTILINE)
+    assert "measured on the 6 packed clips of" in err
+    assert "next: python -m slrbench bench tiny" in err
+    assert "measured on 2 of the 6 packed clips of" in run("evaluate", archive, "--backend", "onnx", "--clips", 2)[2]
+    code, out, _ = run("evaluate", "--help")
+    assert "an archive that pack wrote" in " ".join(out.split())
+
+
+@pytest.mark.skipif(availability.cuda_device_count() > 0, reason="there is a GPU")
+def test_an_engine_that_cannot_be_judged_is_not_told_to_be_measured(model: Path, archive: Path, run: Run) -> None:
+    add_engine(model)
+    code, _, err = run("verify", model / "model.fp16.sm86.rtx.engine")
+    assert code == 3
+    assert f"hint: python -m slrbench pack {model} takes engines to the machine that has the GPU" in err
+    assert "bench" not in err.replace("slrbench", "")
+    folder = unpack(archive).folder
+    add_engine(folder)
+    code, _, err = run("verify", folder / "model.fp16.sm86.rtx.engine")
+    assert code == 3
+    assert "hint: python -m slrbench doctor says how to get what is missing here" in err

@@ -6,13 +6,16 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
+from slrbench import __version__
 from slrbench.workflows.archive import unpack
 from slrbench.workflows.pack import target_requirements
+from slrbench.workflows.wheel import EXTRAS, target_wheel, wheel_name
 
 HIDE = """
 import sys
@@ -78,6 +81,34 @@ def test_a_target_needs_no_training_code(repository: Path) -> None:
     assert {"onnxruntime", "openvino", "numpy", "jiwer"} <= names < set(declared(repository))
 
 
+def test_the_packed_wheel_has_the_extras_of_the_project(repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for extra, requirements in EXTRAS.items():
+        assert list(requirements) == project["optional-dependencies"][extra]
+
+
+def test_the_packed_wheel_is_this_slrbench_and_installs_without_an_index(archive: Path, tmp_path: Path) -> None:
+    wheel = unpack(archive).folder / wheel_name()
+    assert wheel.read_bytes() == target_wheel()
+    with zipfile.ZipFile(wheel) as file:
+        names = file.namelist()
+        metadata = file.read(f"slrbench-{__version__}.dist-info/METADATA").decode()
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert not [name for name in names if "__pycache__" in name or name.startswith("tests")]
+    assert all("extra ==" in line for line in metadata.splitlines() if line.startswith("Requires-Dist"))
+    site = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-compile", "--target", str(site)]
+    subprocess.run([*install, str(wheel)], check=True)
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    where = "import slrbench, exporters; print(slrbench.__file__, exporters.__file__)"
+    for arguments in (["-c", where], ["-m", "slrbench", "list", "presets"]):
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count(str(site)) == (2 if arguments[0] == "-c" else 0)
+
+
 @pytest.fixture
 def hook(repository: Path, tmp_path: Path) -> Path:
     """A folder whose sitecustomize.py hides every dependency that a target does not install."""
@@ -113,6 +144,6 @@ def test_a_pack_is_verified_and_measured_without_torch_and_the_training_code(
     assert done.returncode == 0, done.stderr
     for line in lines:
         assert f"{line}: 0\n" in done.stdout, done.stdout + done.stderr
-    assert len(re.findall(r"^model\S+ +fp32 +– +passed ", done.stdout, re.MULTILINE)) == 3
+    assert len(re.findall(r"^model\S+ +fp32 +passed ", done.stdout, re.MULTILINE)) == 3
     assert "skipped tiny on torch: backend 'torch' cannot run here: the package torch is not installed" in done.stderr
     assert unpack(archive).reused

@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -32,6 +34,10 @@ class CudaDriver:
     """Why there is no device, where there is none."""
     bus_ids: tuple[str, ...] = ()
     """Where each device is on the PCI bus, such as ``0000:65:00.0``."""
+
+    def compute_capability(self, index: int = 0) -> str | None:
+        """Of the device with that number in CUDA's order, such as ``9.0``; None where there is none."""
+        return "{}.{}".format(*self.capabilities[index]) if index < len(self.capabilities) else None
 
 
 @cache
@@ -75,6 +81,44 @@ def _bus_id(library: Any, index: int) -> str:
 def cuda_device_count() -> int:
     """How many CUDA devices the driver shows this process; 0 without a driver."""
     return len(cuda_driver().capabilities)
+
+
+@contextmanager
+def current_device(index: int) -> Iterator[None]:
+    """Within, this thread works on the device with that number: a library that takes none works on the current one.
+
+    The first is current by itself, so nothing is done for it. Everything made within must be gone at the end.
+
+    Raises:
+        OSError: the driver cannot make it current.
+    """
+    if index == 0:
+        yield
+        return
+    library = ctypes.CDLL(_LIBRARY)
+    device, context = ctypes.c_int(0), ctypes.c_void_p()
+
+    def call(name: str, *arguments: Any) -> None:
+        code = getattr(library, name)(*arguments)
+        if code != _SUCCESS:
+            reason = _ERRORS.get(code, "the driver refuses")
+            raise OSError(f"CUDA device {index} cannot be made current: {reason} ({name}, CUDA error {code})")
+
+    call("cuDeviceGet", ctypes.byref(device), index)
+    call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
+    try:
+        call("cuCtxPushCurrent_v2", context)
+        try:
+            yield
+        finally:
+            call("cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
+    finally:
+        call("cuDevicePrimaryCtxRelease_v2", device)
+
+
+def device_word(index: int) -> str:
+    """``cuda`` for the first device, ``cuda:N`` for the others."""
+    return f"cuda:{index}" if index else "cuda"
 
 
 def device_index(device: str) -> int:
