@@ -173,8 +173,8 @@ def wer_table(accuracies: Sequence[Accuracy]) -> str:
     )
     return paragraphs(
         cells,
-        "Intervals: 95 %, by bootstrap over clips. To the checkpoint: WER minus that of the fp32 checkpoint on the same "
-        "clips, in points, paired by clip. Same: clips that decode to the checkpoint's sequence.",
+        "Intervals: 95 %, by bootstrap over clips. To the checkpoint: WER minus that of the fp32 checkpoint on the "
+        "same clips, in points, paired by clip. Same: clips that decode to the checkpoint's sequence.",
     )
 
 
