@@ -1,4 +1,4 @@
-"""Which calls were disturbed by other programs: counters of the system, read between timed calls. Standard library only.
+"""Which calls other programs disturbed: counters of the system, read between timed calls. Standard library only.
 
 Nothing is ever left out for it: a disturbed call is *marked*, by what was seen. Two kinds of counters are read,
 

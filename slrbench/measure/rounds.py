@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slrbench.errors import SlrbenchError
+from slrbench.measure.gathered import Gathered, ask_extras, checked, is_network
 from slrbench.measure.gpu_environment import GpuWatch
 from slrbench.measure.gpu_rounds import GpuRounds, gpu_device
+from slrbench.measure.output_check import Outputs
 from slrbench.measure.process import Worker
 from slrbench.measure.sampling import SamplingRule
 from slrbench.measure.timing_inputs import InputSource, noise_inputs
@@ -134,6 +136,7 @@ class _Cell:
     device_s: list[float] = field(default_factory=list)
     device_memory_bytes: dict[str, int] = field(default_factory=dict)
     gpu: GpuRounds | None = None
+    gathered: Gathered = field(default_factory=Gathered)
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, text: str) -> None:
@@ -166,6 +169,7 @@ class _Run:
         self._order: list[tuple[int, ...]] = []
         self._visits = 0
         self._watches: dict[str, GpuWatch] = {}
+        self._networks: dict[tuple[Any, ...], Outputs] = {}
         for cell in self._cells:
             if (device := gpu_device(cell.candidate.backend, cell.candidate.device)) is not None:
                 if device not in self._watches:
@@ -198,9 +202,17 @@ class _Run:
         own = {os.getpid(), *(c.worker.pid for c in self._cells if c.worker is not None)}
         if cell.gpu is not None:
             cell.gpu.begin(own=own, worker=worker.pid)
-        answer = worker.ask("round", limit_s=self._settings.limit_s, rule=rule, settle=rested)
+        answer = worker.ask(
+            "round",
+            limit_s=self._settings.limit_s,
+            rule=rule,
+            settle=rested,
+            seed=self._settings.seed + round_,
+            outputs=str(self._scratch / f"{worker.pid}-outputs.npz"),
+        )
         if cell.gpu is not None:
             cell.keep_memory(cell.gpu.end(round_, own=own, worker=worker.pid))
+        self._gather(cell, answer)
         count = len(answer["compute_s"])
         cell.compute_s += answer["compute_s"]
         cell.end_to_end_s += answer["end_to_end_s"]
@@ -212,6 +224,22 @@ class _Run:
         cell.throughput_s += answer["throughput_s"]
         if count < self._settings.sampling.min_calls:
             cell.warn(f"rounds stopped at {answer['stop_reason']}, with fewer than the calls asked for")
+        if round_ + 1 == self._settings.rounds or self._settings.starts_afresh(round_ + 1):
+            cell.gathered.extras.append(extras := ask_extras(worker, limit_s=self._settings.limit_s, rule=rule))
+            if "failed" in extras:
+                cell.stop(at_once=True)
+
+    def _gather(self, cell: _Cell, answer: dict[str, Any]) -> None:
+        """Keep the answer, its outputs compared: with the fp32 network's, too, where that was here before."""
+        key = _inputs_key(cell.candidate)
+        inputs = int(cell.gathered.inputs[-1]["inputs"])
+        network = None if is_network(cell.candidate) else self._networks.get(key)
+        answer, own = checked(
+            answer, inputs=inputs, candidate=cell.candidate, source=cell.input_source, network=network
+        )
+        cell.gathered.rounds.append(answer)
+        if is_network(cell.candidate):
+            self._networks.setdefault(key, own)
 
     def hand_over(self, at_end: Callable[[Candidate, Infer], None], cell: _Cell) -> None:
         worker = self._worker_of(cell)
@@ -229,7 +257,7 @@ class _Run:
         limit = self._settings.limit_s
         cell.opened.append(open_in(cell.worker, cell.candidate, first_input=first, limit_s=limit))
         cell.processes += 1
-        cell.worker.ask("inputs", limit_s=limit, path=str(rest))
+        cell.gathered.inputs.append(cell.worker.ask("inputs", limit_s=limit, path=str(rest)))
         warm = cell.worker.ask("warm_up", limit_s=limit, rule=asdict(self._settings.sampling))
         cell.warmup_s += warm["samples_s"]
         cell.warmup_steady = cell.warmup_steady and warm["steady"]
@@ -241,8 +269,7 @@ class _Run:
             cell.stop()
 
     def _input_files(self, candidate: Candidate) -> tuple[Path, Path, str]:
-        c = candidate
-        key = (c.model, c.batch, c.frames, c.height, c.width, c.input_kind)
+        key = _inputs_key(candidate)
         if key not in self._files:
             made = self._inputs(candidate)
             first, rest = (self._scratch / f"{len(self._files)}-{name}.npy" for name in ("first", "all"))
@@ -302,6 +329,11 @@ def infer_with(worker: Worker, scratch: Path, *, limit_s: float) -> Infer:
     return infer
 
 
+def _inputs_key(c: Candidate) -> tuple[Any, ...]:
+    """Candidates that are alike in it are fed with the same clips."""
+    return c.model, c.batch, c.frames, c.height, c.width, c.input_kind
+
+
 def skipped_row(candidate: Candidate, reason: str) -> Skipped:
     """The row that stands in the report in place of a measurement."""
     return Skipped(
@@ -331,10 +363,14 @@ def _measurement(cell: _Cell) -> Measurement:
     warnings = list(cell.warnings) + (cell.gpu.warnings if cell.gpu is not None else [])
     if not cell.warmup_steady:
         warnings.append("warm-up had not settled when its time was up")
+    warnings += cell.gathered.warnings()
+    gpu = cell.gpu.record() if cell.gpu is not None else {}
     return Measurement(
         candidate=cell.candidate,
         requested=requested,
-        actual=actual | {"inputs": cell.input_source, "runtimes_imported": cell.opened[-1]["runtimes_imported"]},
+        actual=actual
+        | {"inputs": cell.input_source, "runtimes_imported": cell.opened[-1]["runtimes_imported"]}
+        | cell.gathered.actual(),
         compute_s=tuple(cell.compute_s),
         end_to_end_s=tuple(cell.end_to_end_s),
         round_of=tuple(cell.round_of),
@@ -348,6 +384,7 @@ def _measurement(cell: _Cell) -> Measurement:
         peak_rss_bytes=max(peaks, default=None),
         device_s=tuple(cell.device_s) if len(cell.device_s) == len(cell.compute_s) else (),
         device_memory_bytes=dict(cell.device_memory_bytes),
-        gpu=cell.gpu.record() if cell.gpu is not None else {},
+        gpu=gpu,
         warnings=tuple(warnings),
+        **cell.gathered.fields(opened=cell.opened, round_of=cell.round_of, gpu=gpu),
     )
