@@ -1,11 +1,11 @@
-"""From the answers of one candidate's workers to fields of its record: pure functions of what a journal can keep.
+"""From the answers of one candidate's workers to fields of its record.
 
-The parent gives each answer to :class:`Gathered` in the order in which they came; ``fields`` are the keyword arguments
-of :class:`slrbench.records.Measurement` that come out of them, beside the samples themselves.
+:class:`Gatherer` is the parent's: it compares what a worker kept of a round, asks for what is measured once in the life
+of a process, and puts both into the worker's answer. All else are pure functions of the answers to ``round``, in the
+order in which they came, which a journal can keep: JSON.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from slrbench.errors import SlrbenchError
 from slrbench.measure.output_check import Outputs, check_against, check_round, output_check
 from slrbench.measure.process import Worker
 from slrbench.measure.timing_inputs import MOST_INPUTS
-from slrbench.records import Candidate, Energy, ParallelRun
+from slrbench.records import Candidate, Energy, OutputCheck, ParallelRun
 
 THROTTLED = "throttled"
 FOREIGN_GPU = "foreign GPU work"
@@ -21,98 +21,123 @@ FOREIGN_GPU = "foreign GPU work"
 Answer = Mapping[str, Any]
 
 
-@dataclass
-class Gathered:
-    """What one candidate's workers answered; every element can be written as JSON."""
+class Gatherer:
+    """Completes answers to ``round`` of all candidates of a run."""
 
-    inputs: list[Answer] = field(default_factory=list)
-    rounds: list[Answer] = field(default_factory=list)
-    """Answers to ``round``, with ``checked`` where :func:`checked` has compared the outputs."""
-    extras: list[Answer] = field(default_factory=list)
-    """Answers to ``extras``; ``failed`` where there is none."""
+    def __init__(self, scratch: Path, *, seed: int, limit_s: float) -> None:
+        """Files go to ``scratch``; ``seed`` chooses the calls whose outputs are compared."""
+        self._scratch = scratch
+        self._seed = seed
+        self._limit_s = limit_s
+        self._networks: dict[tuple[Any, ...], Outputs] = {}
 
-    def fields(self, *, opened: Sequence[Answer], round_of: Sequence[int], gpu: Mapping[str, Any]) -> dict[str, Any]:
-        """Keyword arguments of a measurement, from these answers, those to ``open``, and the GPU's record."""
-        check, _ = self._output_check()
-        steady = [r["steady_rss_bytes"] for r in self.rounds if r.get("steady_rss_bytes") is not None]
-        return {
-            "marks": joined(marks_of(self.rounds), gpu_marks(gpu, round_of)),
-            "steady_rss_bytes": max(steady, default=None),
-            "cold_starts": tuple(dict(o["cold_start_parts_s"]) for o in opened),
-            "parallel": parallel_runs(self.extras),
-            "energy": energy_of(self.rounds),
-            "output_check": check,
-        }
+    def arguments(self, worker: Worker, round_: int) -> dict[str, Any]:
+        """Arguments of ``round`` beside its rule."""
+        return {"seed": self._seed + round_, "outputs": str(self._scratch / f"{worker.pid}-outputs.npz")}
 
-    def actual(self) -> dict[str, Any]:
-        """What belongs into ``Measurement.actual``."""
-        found: dict[str, Any] = {}
-        if self.inputs:
-            found["inputs_in_rotation"] = min(answer["inputs"] for answer in self.inputs)
-            found["different_inputs"] = min(answer["different"] for answer in self.inputs)
-        sources = [r["contention_sources"] for r in self.rounds if "contention_sources" in r]
-        if sources:
-            found["contention_read"] = sorted(name for name, read in sources[-1].items() if read)
-            found["contention_not_read"] = sorted(name for name, read in sources[-1].items() if not read)
-        notes = [extra["parallel_note"] for extra in self.extras if extra.get("parallel_note")]
-        if notes:
-            found["parallel"] = notes[-1]
-        return found
+    def complete(
+        self,
+        answer: dict[str, Any],
+        worker: Worker,
+        candidate: Candidate,
+        *,
+        source: str,
+        last_rule: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        """The answer with its outputs compared, and after a process' last round with ``extras``.
 
-    def warnings(self) -> list[str]:
-        """What a reader must know."""
-        different = min((answer["different"] for answer in self.inputs), default=MOST_INPUTS)
-        few = f"only {different} different inputs were in rotation, {MOST_INPUTS} are usual"
-        failed = [extra["failed"] for extra in self.extras if extra.get("failed")]
-        return [
-            *([few] if different < MOST_INPUTS else []),
-            *self._output_check()[1],
-            *([f"throughput with several requests was not measured: {failed[-1]}"] if failed else []),
-        ]
+        A worker that fails in its extras is ended: the reason stands in ``extras.failed``, and what was timed stays.
 
-    def _output_check(self) -> tuple[Any, list[str]]:
-        ratios = [e["repeated_ratio"] for e in self.extras if e.get("repeated_ratio") is not None]
-        rounds = [r["checked"] for r in self.rounds if r.get("checked") is not None]
-        against = [r["against"] for r in self.rounds if r.get("against") is not None]
-        return output_check(rounds, against, ratios)
+        Args:
+            answer: of the worker, to ``round``.
+            worker: it.
+            candidate: its candidate.
+            source: words for where the clips come from; on noise int8 is not asked to decode alike.
+            last_rule: the sampling rule where this was the process' last round, else None.
+        """
+        path = answer.pop("outputs", None)
+        if path is not None:
+            answer |= self._compared(Path(path), answer["inputs"]["inputs"], candidate, source)
+        if last_rule is not None:
+            answer["extras"] = self._extras(worker, last_rule)
+        return answer
+
+    def _compared(self, path: Path, inputs: int, candidate: Candidate, source: str) -> dict[str, Any]:
+        kind = "noise" if "noise" in source else "clips"
+        found = check_round(path, inputs=inputs, precision=candidate.precision, source=kind)
+        path.unlink()
+        c = candidate
+        fed = c.model, c.batch, c.frames, c.height, c.width, c.input_kind
+        if is_network(candidate):
+            self._networks.setdefault(fed, found.own)
+        elif (network := self._networks.get(fed)) is not None:
+            against = check_against(network, found.own, precision=candidate.precision, source=kind)
+            return {"checked": found.record(), "against": against.record()}
+        return {"checked": found.record()}
+
+    def _extras(self, worker: Worker, rule: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return worker.ask("extras", limit_s=self._limit_s, rule=rule)
+        except SlrbenchError as error:
+            worker.close(at_once=True)
+            return {"failed": error.message}
 
 
-def checked(
-    answer: dict[str, Any], *, inputs: int, candidate: Candidate, source: str, network: Outputs | None
-) -> tuple[dict[str, Any], Outputs]:
-    """An answer to ``round`` whose outputs are compared and whose file is gone; and the process' own outputs.
+def fields_of(
+    answers: Sequence[Answer], *, opened: Sequence[Answer], round_of: Sequence[int], gpu: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Keyword arguments of ``Measurement``, from the answers to ``round`` and to ``open``, and the GPU's record."""
+    steady = [answer["steady_rss_bytes"] for answer in answers if answer.get("steady_rss_bytes") is not None]
+    return {
+        "marks": joined(marks_of(answers), gpu_marks(gpu, round_of)),
+        "steady_rss_bytes": max(steady, default=None),
+        "cold_starts": tuple(dict(each["cold_start_parts_s"]) for each in opened),
+        "parallel": parallel_runs(answers),
+        "energy": energy_of(answers),
+        "output_check": _output_check(answers)[0],
+    }
 
-    Args:
-        answer: the worker's.
-        inputs: clips in rotation.
-        candidate: says how close outputs must be, by its precision.
-        source: words for where the clips come from; on noise int8 is not asked to decode alike.
-        network: the fp32 network's outputs for the same clips, where they are known.
-    """
-    path = answer.pop("outputs", None)
-    if path is None:
-        return answer, {}
-    kind = "noise" if "noise" in source else "clips"
-    found = check_round(Path(path), inputs=inputs, precision=candidate.precision, source=kind)
-    Path(path).unlink()
-    answer["checked"] = found.record()
-    if network is not None:
-        compared = check_against(network, found.own, precision=candidate.precision, source=kind)
-        answer["against"] = compared.record()
-    return answer, found.own
+
+def actual_of(answers: Sequence[Answer]) -> dict[str, Any]:
+    """What belongs into ``Measurement.actual``."""
+    found: dict[str, Any] = {}
+    if inputs := [answer["inputs"] for answer in answers if "inputs" in answer]:
+        found["inputs_in_rotation"] = min(each["inputs"] for each in inputs)
+        found["different_inputs"] = min(each["different"] for each in inputs)
+    if sources := [answer["contention_sources"] for answer in answers if "contention_sources" in answer]:
+        found["contention_read"] = sorted(name for name, read in sources[-1].items() if read)
+        found["contention_not_read"] = sorted(name for name, read in sources[-1].items() if not read)
+    if notes := [extras["parallel_note"] for extras in _extras(answers) if extras.get("parallel_note")]:
+        found["parallel"] = notes[-1]
+    return found
+
+
+def warnings_of(answers: Sequence[Answer]) -> list[str]:
+    """What a reader must know."""
+    warnings = []
+    different = min((answer["inputs"]["different"] for answer in answers if "inputs" in answer), default=MOST_INPUTS)
+    if different < MOST_INPUTS:
+        warnings.append(f"only {different} different inputs were in rotation, {MOST_INPUTS} are usual")
+    warnings += _output_check(answers)[1]
+    if failed := [extras["failed"] for extras in _extras(answers) if extras.get("failed")]:
+        warnings.append(f"throughput with several requests was not measured: {failed[-1]}")
+    return warnings
+
+
+def _extras(answers: Sequence[Answer]) -> list[Answer]:
+    return [answer["extras"] for answer in answers if answer.get("extras") is not None]
+
+
+def _output_check(answers: Sequence[Answer]) -> tuple[OutputCheck | None, list[str]]:
+    ratios = [extras["repeated_ratio"] for extras in _extras(answers) if extras.get("repeated_ratio") is not None]
+    checked = [answer["checked"] for answer in answers if answer.get("checked") is not None]
+    against = [answer["against"] for answer in answers if answer.get("against") is not None]
+    return output_check(checked, against, ratios)
 
 
 def is_network(candidate: Candidate) -> bool:
     """Whether it is the fp32 network itself, as it was trained and on the CPU, which others are compared with."""
     return (candidate.backend, candidate.precision, candidate.variant, candidate.device) == ("torch", "fp32", "", "cpu")
-
-
-def ask_extras(worker: Worker, *, limit_s: float, rule: dict[str, Any]) -> dict[str, Any]:
-    """A worker's answer to ``extras``; ``failed``, with the reason, where it gives none: what was timed stays."""
-    try:
-        return worker.ask("extras", limit_s=limit_s, rule=rule)
-    except SlrbenchError as error:
-        return {"failed": error.message}
 
 
 def marks_of(rounds: Sequence[Answer]) -> dict[str, list[int]]:
@@ -151,9 +176,9 @@ def joined(*several: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
     }
 
 
-def parallel_runs(extras: Sequence[Answer]) -> tuple[ParallelRun, ...]:
+def parallel_runs(answers: Sequence[Answer]) -> tuple[ParallelRun, ...]:
     """Calls and seconds summed over the processes, by requests in flight."""
-    runs = [run for extra in extras for run in extra.get("parallel", ())]
+    runs = [run for extras in _extras(answers) for run in extras.get("parallel", ())]
     return tuple(
         ParallelRun(
             requests=requests,

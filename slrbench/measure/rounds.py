@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slrbench.errors import SlrbenchError
-from slrbench.measure.gathered import Gathered, ask_extras, checked, is_network
+from slrbench.measure.gathered import Gatherer, actual_of, fields_of, warnings_of
 from slrbench.measure.gpu_environment import GpuWatch
 from slrbench.measure.gpu_rounds import GpuRounds, gpu_device
-from slrbench.measure.output_check import Outputs
 from slrbench.measure.process import Worker
 from slrbench.measure.sampling import SamplingRule
 from slrbench.measure.timing_inputs import InputSource, noise_inputs
@@ -136,7 +135,7 @@ class _Cell:
     device_s: list[float] = field(default_factory=list)
     device_memory_bytes: dict[str, int] = field(default_factory=dict)
     gpu: GpuRounds | None = None
-    gathered: Gathered = field(default_factory=Gathered)
+    answers: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, text: str) -> None:
@@ -169,7 +168,7 @@ class _Run:
         self._order: list[tuple[int, ...]] = []
         self._visits = 0
         self._watches: dict[str, GpuWatch] = {}
-        self._networks: dict[tuple[Any, ...], Outputs] = {}
+        self._gatherer = Gatherer(scratch, seed=settings.seed, limit_s=settings.limit_s)
         for cell in self._cells:
             if (device := gpu_device(cell.candidate.backend, cell.candidate.device)) is not None:
                 if device not in self._watches:
@@ -207,12 +206,18 @@ class _Run:
             limit_s=self._settings.limit_s,
             rule=rule,
             settle=rested,
-            seed=self._settings.seed + round_,
-            outputs=str(self._scratch / f"{worker.pid}-outputs.npz"),
+            **self._gatherer.arguments(worker, round_),
         )
         if cell.gpu is not None:
             cell.keep_memory(cell.gpu.end(round_, own=own, worker=worker.pid))
-        self._gather(cell, answer)
+        last = round_ + 1 == self._settings.rounds or self._settings.starts_afresh(round_ + 1)
+        cell.answers.append(
+            self._gatherer.complete(
+                answer, worker, cell.candidate, source=cell.input_source, last_rule=rule if last else None
+            )
+        )
+        if "failed" in answer.get("extras", ()):
+            cell.stop(at_once=True)
         count = len(answer["compute_s"])
         cell.compute_s += answer["compute_s"]
         cell.end_to_end_s += answer["end_to_end_s"]
@@ -224,22 +229,6 @@ class _Run:
         cell.throughput_s += answer["throughput_s"]
         if count < self._settings.sampling.min_calls:
             cell.warn(f"rounds stopped at {answer['stop_reason']}, with fewer than the calls asked for")
-        if round_ + 1 == self._settings.rounds or self._settings.starts_afresh(round_ + 1):
-            cell.gathered.extras.append(extras := ask_extras(worker, limit_s=self._settings.limit_s, rule=rule))
-            if "failed" in extras:
-                cell.stop(at_once=True)
-
-    def _gather(self, cell: _Cell, answer: dict[str, Any]) -> None:
-        """Keep the answer, its outputs compared: with the fp32 network's, too, where that was here before."""
-        key = _inputs_key(cell.candidate)
-        inputs = int(cell.gathered.inputs[-1]["inputs"])
-        network = None if is_network(cell.candidate) else self._networks.get(key)
-        answer, own = checked(
-            answer, inputs=inputs, candidate=cell.candidate, source=cell.input_source, network=network
-        )
-        cell.gathered.rounds.append(answer)
-        if is_network(cell.candidate):
-            self._networks.setdefault(key, own)
 
     def hand_over(self, at_end: Callable[[Candidate, Infer], None], cell: _Cell) -> None:
         worker = self._worker_of(cell)
@@ -257,7 +246,7 @@ class _Run:
         limit = self._settings.limit_s
         cell.opened.append(open_in(cell.worker, cell.candidate, first_input=first, limit_s=limit))
         cell.processes += 1
-        cell.gathered.inputs.append(cell.worker.ask("inputs", limit_s=limit, path=str(rest)))
+        cell.worker.ask("inputs", limit_s=limit, path=str(rest))
         warm = cell.worker.ask("warm_up", limit_s=limit, rule=asdict(self._settings.sampling))
         cell.warmup_s += warm["samples_s"]
         cell.warmup_steady = cell.warmup_steady and warm["steady"]
@@ -269,7 +258,8 @@ class _Run:
             cell.stop()
 
     def _input_files(self, candidate: Candidate) -> tuple[Path, Path, str]:
-        key = _inputs_key(candidate)
+        c = candidate
+        key = (c.model, c.batch, c.frames, c.height, c.width, c.input_kind)
         if key not in self._files:
             made = self._inputs(candidate)
             first, rest = (self._scratch / f"{len(self._files)}-{name}.npy" for name in ("first", "all"))
@@ -329,11 +319,6 @@ def infer_with(worker: Worker, scratch: Path, *, limit_s: float) -> Infer:
     return infer
 
 
-def _inputs_key(c: Candidate) -> tuple[Any, ...]:
-    """Candidates that are alike in it are fed with the same clips."""
-    return c.model, c.batch, c.frames, c.height, c.width, c.input_kind
-
-
 def skipped_row(candidate: Candidate, reason: str) -> Skipped:
     """The row that stands in the report in place of a measurement."""
     return Skipped(
@@ -363,14 +348,14 @@ def _measurement(cell: _Cell) -> Measurement:
     warnings = list(cell.warnings) + (cell.gpu.warnings if cell.gpu is not None else [])
     if not cell.warmup_steady:
         warnings.append("warm-up had not settled when its time was up")
-    warnings += cell.gathered.warnings()
+    warnings += warnings_of(cell.answers)
     gpu = cell.gpu.record() if cell.gpu is not None else {}
     return Measurement(
         candidate=cell.candidate,
         requested=requested,
         actual=actual
         | {"inputs": cell.input_source, "runtimes_imported": cell.opened[-1]["runtimes_imported"]}
-        | cell.gathered.actual(),
+        | actual_of(cell.answers),
         compute_s=tuple(cell.compute_s),
         end_to_end_s=tuple(cell.end_to_end_s),
         round_of=tuple(cell.round_of),
@@ -386,5 +371,5 @@ def _measurement(cell: _Cell) -> Measurement:
         device_memory_bytes=dict(cell.device_memory_bytes),
         gpu=gpu,
         warnings=tuple(warnings),
-        **cell.gathered.fields(opened=cell.opened, round_of=cell.round_of, gpu=gpu),
+        **fields_of(cell.answers, opened=cell.opened, round_of=cell.round_of, gpu=gpu),
     )
