@@ -129,7 +129,7 @@ def _extras(answers: Sequence[Answer]) -> list[Answer]:
 
 
 def _output_check(answers: Sequence[Answer]) -> tuple[OutputCheck | None, list[str]]:
-    ratios = [extras["repeated_ratio"] for extras in _extras(answers) if extras.get("repeated_ratio") is not None]
+    ratios = [ratio for extras in _extras(answers) for ratio in extras.get("repeated_ratios", ())]
     checked = [answer["checked"] for answer in answers if answer.get("checked") is not None]
     against = [answer["against"] for answer in answers if answer.get("against") is not None]
     return output_check(checked, against, ratios)

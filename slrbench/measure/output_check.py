@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slrbench.measure.kept_outputs import CACHES_BELOW
+from slrbench.measure.kept_outputs import caches
 from slrbench.records import OutputCheck
 
 SELF = "untimed calls of the same process"
@@ -108,7 +108,7 @@ def output_check(
     Args:
         rounds: what :func:`check_round` gave in each round, as its ``record``.
         against: what :func:`check_against` gave for each process; empty where the fp32 network's outputs are not known.
-        ratios: median time with one clip repeated / with clips never seen, of each process.
+        ratios: time with one clip repeated / with clips never seen, of the pairs of all processes.
     """
     parts = [*rounds, *against]
     calls = sum(part["calls"] for part in rounds)
@@ -117,11 +117,11 @@ def output_check(
     errors = [part["max_abs_error"] for part in parts if part["max_abs_error"] is not None]
     faults = [fault for part in parts for fault in part["faults"]]
     ratio = float(np.median(ratios)) if ratios else None
-    caches = ratio is not None and ratio < CACHES_BELOW
+    stores = caches(ratios)
     warnings = []
     if faults:
         warnings.append(f"outputs of timed calls are not what they should be: {faults[0]}")
-    if caches and ratio is not None:
+    if stores:
         warnings.append(f"one clip over and over takes {ratio:.2f} of the time of clips never seen: something caches")
     check = OutputCheck(
         compared_with=f"{SELF}, and these with {NETWORK}" if against else SELF,
@@ -130,6 +130,6 @@ def output_check(
         decoded_alike=all(part["decoded_alike"] for part in parts),
         passed=not faults,
         repeated_ratio=ratio,
-        caches=caches,
+        caches=stores,
     )
     return check, warnings

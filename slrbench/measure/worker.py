@@ -24,7 +24,7 @@ from slrbench.errors import SlrbenchError
 from slrbench.measure.clock import perf_counter_ns, seconds
 from slrbench.measure.contention import ContentionWatch
 from slrbench.measure.energy import EnergyMeter, energy_meter, energy_of_pass
-from slrbench.measure.kept_outputs import KeptOutputs, OwnOutputs, repeated_ratio, write_outputs
+from slrbench.measure.kept_outputs import KeptOutputs, OwnOutputs, repeated_ratios, write_outputs
 from slrbench.measure.memory import peak_rss_bytes, rss_bytes, steady_rss_bytes
 from slrbench.measure.parallel import parallel_passes
 from slrbench.measure.sampling import SamplingRule, take_samples, throughput_pass, timed_call, warm_up
@@ -177,11 +177,11 @@ class _Worker:
         sampling = SamplingRule(**rule)
         time_s = sampling.throughput_time_s
         if time_s <= 0:
-            return {"parallel": [], "parallel_note": "", "repeated_ratio": None}
-        ratio = repeated_ratio(self.runner, self._inputs, perf_counter_ns, most_time_s=time_s)
+            return {"parallel": [], "parallel_note": "", "repeated_ratios": []}
+        ratios = repeated_ratios(self.runner, self._inputs, perf_counter_ns, most_time_s=time_s)
         threads = self._threads if self._device == "cpu" else 1
         passes, why = parallel_passes(self.runner, self._inputs, perf_counter_ns, threads=threads, time_s=time_s)
-        return {"parallel": [asdict(one) for one in passes], "parallel_note": why, "repeated_ratio": ratio}
+        return {"parallel": [asdict(one) for one in passes], "parallel_note": why, "repeated_ratios": ratios}
 
     def infer(self, *, source: str, target: str) -> dict[str, Any]:
         """Log-probabilities of one video, untimed: from one file of an array to another."""
