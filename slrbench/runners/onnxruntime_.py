@@ -4,6 +4,8 @@ Shapes: B clips, T frames, T' output steps, C classes.
 """
 
 import os
+from collections.abc import Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from exporters.cuda_driver import device_index
 from exporters.engine_options import EngineOptions
-from slrbench.errors import BadInputError, RunFailedError
+from slrbench.errors import BadInputError, RunFailedError, UnavailableError
 from slrbench.runners.inputs import check_artifact_file, check_input_kind, check_video
 from slrbench.runners.onnx_providers import (
     CUDA,
@@ -127,6 +129,7 @@ class OnnxRunner:
         names = _only_input(session, path, input_kind), session.get_outputs()[0].name
         self._input_kind, self._device, self._names = input_kind, device, names
         self._calls: HostCalls | BoundCalls | None = self._calls_of(session)
+        self._path = path
         provider = wanted_provider(device, variant)
         usual = EngineOptions()
         self._most = (usual.batch.max, usual.frames.max) if provider == TENSORRT else None
@@ -192,6 +195,26 @@ class OnnxRunner:
     def device_memory(self) -> dict[str, int]:
         """Empty: ONNX Runtime does not say; what the process holds is in the GPU's state beside the measurement."""
         return {}
+
+    def parallel(self, requests: int) -> Sequence["OnnxRunner"]:
+        """Handles of one new session, which may be called from several threads at a time.
+
+        A calling thread computes with the session's pool, so the pool is smaller by the further callers: callers and
+        pool together are as many threads as this runner has.
+
+        Raises:
+            UnavailableError: on a GPU, where calls of one session wait for each other.
+        """
+        if self.requested["device"] != "cpu":
+            raise UnavailableError(f"onnx offers one request at a time on {self.requested['device']}")
+        session = open_session(
+            self._path, threads=self.requested["threads"] - requests + 1, device="cpu", input_kind=self._input_kind,
+            precision=self.requested["precision"], variant="",
+        )  # fmt: skip
+        handles = [copy(self) for _ in range(requests)]
+        for handle in handles:
+            handle._calls = HostCalls(session, *self._names)
+        return handles
 
     def close(self) -> None:
         """Let go of the session."""
