@@ -97,9 +97,11 @@ class OnnxRunner:
         precision: str = "fp32",
         variant: str = "",
         expected_sha256: str | None = None,
+        profile_to: Path | None = None,
     ) -> None:
         """Open the file; on a GPU ``variant`` is empty for the CUDA provider, ``tensorrt`` for TensorRT's.
 
+        With ``profile_to`` ONNX Runtime writes a trace to a file of that beginning.
         The graph's own types say what is computed; ``precision`` says what they are, and whether TF32 is on.
 
         Raises:
@@ -112,8 +114,10 @@ class OnnxRunner:
         check_input_kind(input_kind)
         check_artifact_file(path, ".onnx", expected_sha256=expected_sha256)
         session = open_session(
-            path, threads=threads, device=device, input_kind=input_kind, precision=precision, variant=variant
-        )
+            path, threads=threads, device=device, input_kind=input_kind, precision=precision, variant=variant,
+            profile_to=profile_to,
+        )  # fmt: skip
+        self._session: ort.InferenceSession | None = session
         names = _only_input(session, path, input_kind), session.get_outputs()[0].name
         self._calls: HostCalls | BoundCalls | None = (
             HostCalls(session, *names) if device == "cpu" else BoundCalls(session, *names, "cuda", device_index(device))
@@ -175,9 +179,14 @@ class OnnxRunner:
         """Empty: ONNX Runtime does not say; what the process holds is in the GPU's state beside the measurement."""
         return {}
 
+    def end_profile(self) -> Path:
+        """The trace of everything since the session was made, where ``profile_to`` was given; once only."""
+        return Path(self._session.end_profiling()) if self._session is not None else Path()
+
     def close(self) -> None:
         """Let go of the session."""
         self._calls = None
+        self._session = None
 
     def _open(self) -> HostCalls | BoundCalls:
         if self._calls is None:
