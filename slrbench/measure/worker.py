@@ -3,7 +3,8 @@
 ``python -m slrbench.measure.worker`` reads one JSON object per line from stdin and answers one per line on what was its
 stdout; between two commands it blocks. What libraries print goes to stderr. It ends when stdin does.
 
-Commands (``op``): ``open`` (import, load, first call: the cold start), ``inputs``, ``warm_up``, ``round``, ``infer``.
+Commands (``op``): ``open`` (import, load, first call: the cold start), ``inputs``, ``warm_up``, ``round``, ``infer``;
+``profile``, ``gemm_peak`` and ``copy_peak``, which need no ``open``.
 An answer is ``{"ok": ...}``, or ``{"error": {"kind", "message", "hint"}}`` after which the worker still listens.
 """
 
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 from slrbench.errors import SlrbenchError
 from slrbench.measure.clock import perf_counter_ns, seconds
 from slrbench.measure.memory import peak_rss_bytes, rss_bytes
+from slrbench.measure.peaks import copy_peak, gemm_peak
+from slrbench.measure.profile_worker import profile_operators
 from slrbench.measure.sampling import SamplingRule, take_samples, throughput_pass, timed_call, warm_up
 from slrbench.runners.inputs import check_artifact_file
 from slrbench.runners.open import import_backend, open_runner
@@ -140,6 +143,9 @@ def _answer(worker: _Worker, command: dict[str, Any]) -> dict[str, Any]:
         "warm_up": worker.warm_up,
         "round": worker.round,
         "infer": worker.infer,
+        "profile": profile_operators,
+        "gemm_peak": gemm_peak,
+        "copy_peak": copy_peak,
     }
     try:
         return {"ok": operations[command.pop("op")](**command)}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from slrbench.records import OperatorTime
 from slrbench.runners.onnxruntime_ import OnnxRunner
-from slrbench.runners.profiling import module_of
+from slrbench.runners.profiling import Call, module_of
 
 _KERNEL = "_kernel_time"
 
@@ -27,10 +27,10 @@ class OnnxProfiler:
         self.plain = OnnxRunner(path, **options)
         self.profiled = OnnxRunner(path, **options, profile_to=Path(self._folder.name) / "trace")
 
-    def operators(self, videos: Sequence[NDArray[Any]]) -> list[OperatorTime]:
+    def operators(self, videos: Sequence[NDArray[Any]], call: Call) -> list[OperatorTime]:
         """Run every video once; the trace holds earlier calls too, of which nothing is kept."""
         for video in videos:
-            self.profiled.fetch(self.profiled.run(self.profiled.stage(video)))
+            call(self.profiled, video)
         return read_trace(self.profiled.end_profile(), calls=len(videos))
 
     def close(self) -> None:
@@ -52,7 +52,7 @@ def read_trace(path: Path, *, calls: int) -> list[OperatorTime]:
             kind, spent = found.get(name, (event["args"].get("op_name", ""), 0))
             found[name] = kind, spent + event["dur"]
     return [
-        OperatorTime(name=name, kind=kind, module=module_of(name), seconds=microseconds / calls / 1e6)
+        OperatorTime(name=name, kind=kind, module=module_of(name, kind), seconds=microseconds / calls / 1e6)
         for name, (kind, microseconds) in found.items()
     ]
 

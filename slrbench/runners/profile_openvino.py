@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from slrbench.records import OperatorTime
 from slrbench.runners.openvino_ import OpenVinoRunner
-from slrbench.runners.profiling import module_of
+from slrbench.runners.profiling import Call, module_of
 
 
 class OpenVinoProfiler:
@@ -21,18 +21,18 @@ class OpenVinoProfiler:
         self.plain = OpenVinoRunner(path, **options)
         self.profiled = OpenVinoRunner(path, **options, count=True)
 
-    def operators(self, videos: Sequence[NDArray[Any]]) -> list[OperatorTime]:
+    def operators(self, videos: Sequence[NDArray[Any]], call: Call) -> list[OperatorTime]:
         """Run every video once; nodes that were folded away or did not run are left out."""
         found: dict[str, OperatorTime] = {}
         for video in videos:
-            self.profiled.run(self.profiled.stage(video))
+            call(self.profiled, video)
             for name, kind, implementation, seconds in self.profiled.counters():
                 before = found[name].seconds if name in found else 0.0
                 found[name] = OperatorTime(
                     name=name,
                     kind=kind,
                     implementation=implementation,
-                    module=module_of(name),
+                    module=module_of(name, kind),
                     seconds=before + seconds / len(videos),
                 )
         return list(found.values())

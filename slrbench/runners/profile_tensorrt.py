@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from exporters.tensorrt_library import Library
 from slrbench.records import OperatorTime
-from slrbench.runners.profiling import module_of
+from slrbench.runners.profiling import Call, module_of
 from slrbench.runners.tensorrt_ import TensorRtRunner
 from slrbench.runners.tensorrt_engine import library_for
 
@@ -25,13 +25,11 @@ class TensorRtProfiler:
         self.profiled = TensorRtRunner(path, **options)
         self.profiled.report_layers_to(self._layers)
 
-    def operators(self, videos: Sequence[NDArray[Any]]) -> list[OperatorTime]:
+    def operators(self, videos: Sequence[NDArray[Any]], call: Call) -> list[OperatorTime]:
         """Run every video once. A layer's name is made of the nodes that were fused into it."""
         self._layers.seconds.clear()
         for video in videos:
-            pending = self.profiled.run(self.profiled.stage(video))
-            self.profiled.synchronize()
-            self.profiled.fetch(pending)
+            call(self.profiled, video)
         return [
             OperatorTime(name=name, kind=kind_of(name), module=module_of(name), seconds=seconds / len(videos))
             for name, seconds in self._layers.seconds.items()

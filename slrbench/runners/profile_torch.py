@@ -12,6 +12,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from slrbench.records import OperatorTime
 from slrbench.runners.open import open_runner
+from slrbench.runners.profiling import Call
 from slrbench.runners.torch_module import ModuleRunner
 
 _MODULE = "slrbench.module/"
@@ -30,7 +31,7 @@ class TorchProfiler:
         assert isinstance(runner, ModuleRunner)
         self.plain = self.profiled = runner
 
-    def operators(self, videos: Sequence[NDArray[Any]]) -> list[OperatorTime]:
+    def operators(self, videos: Sequence[NDArray[Any]], call: Call) -> list[OperatorTime]:
         """Run every video once. An operator is what a module calls directly; what that calls in turn is its time."""
         module = self.profiled.module
         handles = _name_ranges(module) if isinstance(module, nn.Module) else []
@@ -40,7 +41,7 @@ class TorchProfiler:
                 with profile(activities=[ProfilerActivity.CPU]) as profiler:
                     for video in videos:
                         with record_function(_CALL):
-                            self.profiled.fetch(self.profiled.run(self.profiled.stage(video)))
+                            call(self.profiled, video)
         finally:
             for handle in handles:
                 handle.remove()

@@ -4,7 +4,7 @@ The one place where a runtime's clock is believed: it tells how a call's time is
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +24,10 @@ _PROFILERS = {
 }
 
 
+Call = Callable[[Runner, NDArray[Any]], object]
+"""One whole call of a runner, stage to fetch: whoever gives it may time it."""
+
+
 class Profiler(Protocol):
     """An artifact that is open twice: as every runner opens it, and with the runtime's profiler on."""
 
@@ -32,8 +36,8 @@ class Profiler(Protocol):
     plain: Runner
     profiled: Runner
 
-    def operators(self, videos: Sequence[NDArray[Any]]) -> list[OperatorTime]:
-        """Run every video once with the profiler on; the mean time of each operator, in the order of execution."""
+    def operators(self, videos: Sequence[NDArray[Any]], call: Call) -> list[OperatorTime]:
+        """Let ``call`` run every video once with the profiler on; each operator's mean time, in order of execution."""
         ...
 
     def close(self) -> None:
@@ -59,17 +63,21 @@ def open_profiler(backend: str, path: Path, *, device: str, threads: int, input_
     return profiler
 
 
-_PATH = re.compile(r"/network/([\w./]+)")
+_PATH = re.compile(r".*/network/([\w./]+)")
 
 
-def module_of(node: str) -> str:
+LSTM = "head.lstm"
+"""Both networks' one LSTM. OpenVINO splits it by direction and names the parts anew."""
+
+
+def module_of(node: str, kind: str = "") -> str:
     """The network's module in a name that an exporter gave to a node; empty where the runtime made the node itself.
 
     ``/network/features/features.5/block/block.1/block.1.0/Conv`` belongs to ``features.5.block.1.0``: each part of the
     path repeats the one before it. The last part is the operator.
     """
-    found = _PATH.search(node)
+    found = _PATH.match(node)  # greedy: a change of layout names both sides, and counts for the one it serves
     if found is None:
-        return ""
+        return LSTM if kind.startswith("LSTM") else ""
     parts = found[1].removesuffix("/WithoutBiases").split("/")[:-1]
     return ".".join(p for i, p in enumerate(parts) if i + 1 == len(parts) or not parts[i + 1].startswith(f"{p}."))
