@@ -10,7 +10,7 @@ from slrbench.reporting.markdown import paragraphs, table
 ELSEWHERE = "(outside the modules)"
 """Input and output handling, and what the runtime adds by itself, such as changes of memory layout."""
 
-KINDS_WIDTH = 40
+KINDS_WIDTH = 36
 """Characters for a module's longest operators, so that the table fits a terminal."""
 
 
