@@ -64,6 +64,10 @@ class Candidate(Record):
     frames: int = Field(ge=1)
     height: int = Field(ge=1)
     width: int = Field(ge=1)
+    traffic_bytes: int | None = Field(
+        default=None,
+        description="bytes that one call must move at least: weights once, and what each layer reads and writes",
+    )
     input_kind: Literal["float32", "uint8"] = "float32"
     path: str = Field(description="the file that the runner opens; in reports as seen from where the command ran")
     artifact_sha256: str
@@ -329,6 +333,36 @@ class MachinePeak(Record):
     flops_per_s: float | None = Field(description="of a large matrix product; two per multiply-accumulate")
     bytes_per_s: float | None = Field(description="of a stream copy, read and written bytes together")
     how: str = Field(default="", description="library and sizes")
+
+
+class OperatorTime(Record):
+    """One operator of one artifact, as the runtime's own profiler times it."""
+
+    name: str = Field(description="the runtime's name of the node, layer or range")
+    kind: str = Field(description="its type, such as ``Conv``")
+    implementation: str = Field(default="", description="the kernel that was chosen, where the runtime says so")
+    module: str = Field(default="", description="the network's module, such as ``head.lstm``; empty: no module's own")
+    seconds: float = Field(description="of one call: the mean over the profiled calls")
+
+
+class Profile(Record):
+    """Where the time of one call goes."""
+
+    backend: str
+    device: str
+    threads: int
+    batch: int
+    frames: int
+    height: int
+    width: int
+    input_kind: str
+    artifact_sha256: str
+    model: str
+    calls: int
+    plain_s: float = Field(description="median time of a call without the profiler, host to host")
+    profiled_s: float = Field(description="median time of a call with it")
+    profiler: str = Field(description="whose figures these are")
+    operators: tuple[OperatorTime, ...]
 
 
 class LoadRun(Record):

@@ -32,6 +32,7 @@ COMMANDS = {
     "export": "Export a checkpoint to TorchScript, ONNX, OpenVINO and TensorRT, and prove parity.",
     "pack": "Pack a model into one archive that another machine verifies and benches without torch.",
     "bench": "Measure latency, throughput, memory and size of artifacts, on several backends.",
+    "profile": "Where the time of one call goes, by the network's modules and by operator.",
     "report": "Render a report again from its report.json.",
     "data": "Preview a corpus and print its statistics.",
     "list": "List models, backends or presets.",

@@ -4,7 +4,8 @@
 stdout; between two commands it blocks. What libraries print goes to stderr. It ends when stdin does.
 
 Commands (``op``): ``open`` (import, load, first call: the cold start), ``inputs``, ``warm_up``, ``round``, ``extras``
-(what is measured once in the life of a process, after its last round), ``infer``.
+(what is measured once in the life of a process, after its last round), ``infer``; and ``profile``,
+``gemm_peak`` and ``copy_peak``, which need no ``open``.
 An answer is ``{"ok": ...}``, or ``{"error": {"kind", "message", "hint"}}`` after which the worker still listens.
 """
 
@@ -27,6 +28,8 @@ from slrbench.measure.energy import EnergyMeter, energy_meter, energy_of_pass
 from slrbench.measure.kept_outputs import KeptOutputs, OwnOutputs, repeated_ratios, write_outputs
 from slrbench.measure.memory import peak_rss_bytes, rss_bytes, steady_rss_bytes
 from slrbench.measure.parallel import parallel_passes
+from slrbench.measure.peaks import copy_peak, gemm_peak
+from slrbench.measure.profile_worker import profile_operators
 from slrbench.measure.sampling import SamplingRule, take_samples, throughput_pass, timed_call, warm_up
 from slrbench.measure.system_counters import SystemCounters
 from slrbench.runners.inputs import check_artifact_file
@@ -199,6 +202,9 @@ def _answer(worker: _Worker, command: dict[str, Any]) -> dict[str, Any]:
         "round": worker.round,
         "extras": worker.extras,
         "infer": worker.infer,
+        "profile": profile_operators,
+        "gemm_peak": gemm_peak,
+        "copy_peak": copy_peak,
     }
     try:
         return {"ok": operations[command.pop("op")](**command)}

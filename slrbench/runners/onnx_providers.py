@@ -98,8 +98,9 @@ def open_session(
     precision: str,
     variant: str,
     most: tuple[int, int] = (1, 1),
+    profile_to: Path | None = None,
 ) -> ort.InferenceSession:
-    """A session on the provider that was asked for.
+    """A session on the provider that was asked for; on the CPU it writes a trace to ``profile_to`` and a time behind.
 
     ``most`` is a batch and a number of frames that TensorRT's profile must have, beside those that it has anyway.
 
@@ -111,7 +112,11 @@ def open_session(
     wanted = wanted_provider(device, variant)
     ort.set_default_logger_severity(4)  # fatal only: errors come as exceptions, and a missing GPU is no news here
     if wanted == CPU:
-        session = _load(path, _session_options(threads), [CPU], {})
+        options_here = _session_options(threads)
+        if profile_to is not None:
+            options_here.enable_profiling = True
+            options_here.profile_file_prefix = str(profile_to)
+        session = _load(path, options_here, [CPU], {})
         if session.get_providers()[:1] != [CPU]:
             raise RunFailedError(
                 f"ONNX Runtime chose {session.get_providers()} where {CPU} was asked for",

@@ -102,9 +102,11 @@ class OnnxRunner:
         precision: str = "fp32",
         variant: str = "",
         expected_sha256: str | None = None,
+        profile_to: Path | None = None,
     ) -> None:
         """Open the file; on a GPU ``variant`` is empty for the CUDA provider, ``tensorrt`` for TensorRT's.
 
+        With ``profile_to`` ONNX Runtime writes a trace to a file of that beginning.
         The graph's own types say what is computed; ``precision`` says what they are, and whether TF32 is on.
 
         Raises:
@@ -125,7 +127,8 @@ class OnnxRunner:
             precision=precision,
             variant=variant,
         )
-        session = self._open_session()
+        session = self._open_session(profile_to=profile_to)
+        self._profiled = session if profile_to is not None else None
         names = _only_input(session, path, input_kind), session.get_outputs()[0].name
         self._input_kind, self._device, self._names = input_kind, device, names
         self._calls: HostCalls | BoundCalls | None = self._calls_of(session)
@@ -216,9 +219,14 @@ class OnnxRunner:
             handle._calls = HostCalls(session, *self._names)
         return handles
 
+    def end_profile(self) -> Path:
+        """The trace of everything since the session was made, where ``profile_to`` was given; once only."""
+        return Path(self._profiled.end_profiling()) if self._profiled is not None else Path()
+
     def close(self) -> None:
         """Let go of the session."""
         self._calls = None
+        self._profiled = None
 
     def _stretch(self, most: tuple[int, int]) -> None:
         """Let the TensorRT provider's profile have that batch and that many frames; nothing where it has them."""

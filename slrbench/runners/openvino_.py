@@ -35,8 +35,9 @@ class OpenVinoRunner:
         precision: str = "fp32",
         variant: str = "",
         expected_sha256: str | None = None,
+        count: bool = False,
     ) -> None:
-        """Open and compile the file.
+        """Open and compile the file; with ``count`` every node's time is counted.
 
         Raises:
             BadInputError: a file is missing or damaged, is not the one of ``expected_sha256``, or takes another input;
@@ -46,7 +47,7 @@ class OpenVinoRunner:
         check_input_kind(input_kind)
         check_artifact_file(path, ".xml", expected_sha256=expected_sha256)
         artifact_files(path)  # OpenVINO's own words for a missing .bin name neither file
-        compiled = _compile(path, threads, input_kind)
+        compiled = _compile(path, threads, input_kind, count=count)
         self._input_kind = input_kind
         self._path = path
         self._request: Any = compiled.create_infer_request()
@@ -98,6 +99,14 @@ class OpenVinoRunner:
         result: NDArray[np.float32] = np.array(pending.data)
         return result
 
+    def counters(self) -> list[tuple[str, str, str, float]]:
+        """Name, type, implementation and seconds of each node that ran in the last call, where they were counted."""
+        return [
+            (node.node_name, node.node_type, node.exec_type, node.real_time.total_seconds())
+            for node in self._request.get_profiling_info()
+            if node.status == ov.ProfilingInfo.Status.EXECUTED
+        ]
+
     def device_seconds(self) -> float | None:
         """None: the host's clock is all there is on a CPU."""
         return None
@@ -119,7 +128,7 @@ class OpenVinoRunner:
         self._request = None
 
 
-def _compile(path: Path, threads: int, input_kind: str, *, streams: int = 1) -> Any:
+def _compile(path: Path, threads: int, input_kind: str, *, streams: int = 1, count: bool = False) -> Any:
     core = ov.Core()
     try:
         model = core.read_model(path)
@@ -147,6 +156,7 @@ def _compile(path: Path, threads: int, input_kind: str, *, streams: int = 1) -> 
             "INFERENCE_PRECISION_HINT": "f32",
             # The other runtimes leave their threads to the scheduler; pinned ones suffer where a core is shared.
             "ENABLE_CPU_PINNING": False,
+            "PERF_COUNT": count,
         },
     )
 

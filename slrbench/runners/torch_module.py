@@ -85,6 +85,11 @@ class ModuleRunner:
         self._normalise_here = normalise_here and input_kind == "uint8"
 
     @property
+    def module(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """What is run; None once it is closed."""
+        return self._module
+
+    @property
     def actual(self) -> dict[str, Any]:
         """What torch does; of a compiled module, what the compiler has made of it so far."""
         compiled = self._module.describe() if isinstance(self._module, CompiledModule) else {}

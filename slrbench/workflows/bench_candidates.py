@@ -195,7 +195,8 @@ def _plan_file(
             "height": height, "width": width, "input_kind": input_kind, "path": str(file.path),
             "artifact_sha256": file.sha256, "size_bytes": file.size_bytes,
             "compressed_bytes": compressed_bytes(file.path, file.sha256), "parameters": model.parameters,
-            "macs": _macs(model.spec, batch, frames, height, width), "parity": file.parity,
+            "macs": _cost(model.spec, batch, frames, height, width)[0],
+            "traffic_bytes": _cost(model.spec, batch, frames, height, width)[1], "parity": file.parity,
             "untrained": model.card is None,
         }  # fmt: skip
         plan.candidates.append(Candidate(**values))
@@ -215,10 +216,11 @@ def _row(model: BenchModel, way: Way, reason: str) -> Skipped:
 
 
 @cache
-def _macs(spec: ModelSpec, batch: int, frames: int, height: int, width: int) -> int | None:
-    """Multiply-accumulates of one call; None where torch, which counts them, is not installed."""
+def _cost(spec: ModelSpec, batch: int, frames: int, height: int, width: int) -> tuple[int | None, int | None]:
+    """Multiply-accumulates and bytes moved of one call; None where torch, which counts them, is not installed."""
     if find_spec("torch") is None:
-        return None
-    from slrbench.models.cost import count_macs
+        return None, None
+    from slrbench.models.cost import count_macs, count_traffic
 
-    return count_macs(spec, batch=batch, frames=frames, height=height, width=width)
+    shape = {"batch": batch, "frames": frames, "height": height, "width": width}
+    return count_macs(spec, **shape), count_traffic(spec, **shape)

@@ -1,14 +1,20 @@
-"""Does the harness time what a bare loop times? Run by hand, on a quiet machine:
+"""Does the harness time what others time? Run by hand, on a quiet machine:
 
-    python tests/benchmarks/boundary.py [--model FILE.onnx --size 224] [--rounds 15] [--threads 2] [--frames 32]
+    python tests/benchmarks/boundary.py [--model FOLDER --size 224] [--rounds 15] [--threads 2] [--frames 32]
 
-The same ONNX file with the same options, alternately: one round of the harness (its end-to-end time), one round of a
-plain ``perf_counter`` loop around ``InferenceSession.run`` in its own process. Shown is the ratio of their medians,
-with a 95 % interval over rounds by order statistics. Expected: within 1 % of 1. Without --model a network with random
-weights is exported first (that part needs torch).
+Two comparisons, each of the same file with the same options, alternately:
+
+- ONNX: a round of the harness (its end-to-end time) and a round of a plain ``perf_counter`` loop around
+  ``InferenceSession.run`` in its own process. Expected: within 1 % of 1.
+- OpenVINO: a round of the harness (its compute time) and a run of OpenVINO's own ``benchmark_app`` (sync, inference
+  only, same shape, threads, precision and file), both in a fresh process. Expected: within 3 % of 1.
+
+Shown are ratios of medians, with a 95 % interval of their median over rounds by order statistics. Without --model a
+network with random weights is exported first (that part needs torch).
 """
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -48,23 +54,75 @@ def main() -> None:
     """Measure and print."""
     arguments = parse_arguments()
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(arguments.model) if arguments.model else export(arguments, Path(scratch))
-        candidate = Candidate(
-            model="boundary", backend="onnx", format="onnx", threads=arguments.threads, batch=1,
-            frames=arguments.frames, height=arguments.size, width=arguments.size, path=str(path.resolve()),
-            artifact_sha256=artifact_sha256(path), size_bytes=path.stat().st_size,
-        )  # fmt: skip
+        folder = Path(arguments.model) if arguments.model else export(arguments, Path(scratch))
         inputs = Path(scratch) / "inputs.npy"
-        np.save(inputs, noise_inputs(candidate).videos)
-        ratios, harness = measure(candidate, inputs, arguments.rounds, arguments.calls)
+        onnx = candidate_of("onnx", folder / "model.onnx", arguments)
+        np.save(inputs, noise_inputs(onnx).videos)
+        if "bare" in arguments.against:
+            show("bare loop", *against_bare_loop(onnx, inputs, arguments.rounds, arguments.calls))
+        if "benchmark_app" in arguments.against:
+            openvino = candidate_of("openvino", folder / "model.openvino.xml", arguments)
+            show("benchmark_app", *against_benchmark_app(openvino, inputs, arguments.rounds, arguments.calls))
+
+
+def candidate_of(backend: str, path: Path, arguments: argparse.Namespace) -> Candidate:
+    """One file at the shape that was asked for."""
+    return Candidate.model_validate(
+        {
+            "model": "boundary", "backend": backend, "format": backend, "threads": arguments.threads, "batch": 1,
+            "frames": arguments.frames, "height": arguments.size, "width": arguments.size,
+            "path": str(path.resolve()), "artifact_sha256": artifact_sha256(path), "size_bytes": path.stat().st_size,
+        }
+    )  # fmt: skip
+
+
+def show(peer: str, ratios: list[float], harness: list[float]) -> None:
+    """One line for each comparison."""
     low, high = median_interval(ratios)
     sys.stdout.write(
-        f"harness median {1e3 * median(harness):.3f} ms over {len(ratios)} pairs of rounds of {arguments.calls} calls\n"
+        f"harness / {peer}: {median(ratios):.4f}, 95 % interval {low:.4f} .. {high:.4f} "
+        f"({len(ratios)} pairs of rounds; harness median {1e3 * median(harness):.3f} ms)\n"
     )
-    sys.stdout.write(f"harness / bare loop: {median(ratios):.4f}, 95 % interval {low:.4f} .. {high:.4f}\n")
+    sys.stdout.flush()
 
 
-def measure(candidate: Candidate, inputs: Path, rounds: int, calls: int) -> tuple[list[float], list[float]]:
+def against_benchmark_app(
+    candidate: Candidate, inputs: Path, rounds: int, calls: int
+) -> tuple[list[float], list[float]]:
+    """Ratio of medians and the harness's median of each pair, each half in a fresh process; the order alternates."""
+    shape = f"video[{candidate.batch},3,{candidate.frames},{candidate.height},{candidate.width}]"
+    command = [
+        str(Path(sys.executable).with_name("benchmark_app")), "-m", candidate.path, "-d", "CPU", "-hint", "none",
+        "-api", "sync", "-nstreams", "1", "-nthreads", str(candidate.threads), "-pin", "NO", "-infer_precision", "f32",
+        "-data_shape", shape, "-inference_only", "true", "-niter", str(calls),
+    ]  # fmt: skip
+    rule = asdict(SamplingRule(min_calls=calls, min_time_s=0.0, max_time_s=600.0, throughput_time_s=0.0))
+
+    def harness_round() -> float:
+        with Worker(threads=candidate.threads) as worker:
+            open_in(worker, candidate, first_input=None, limit_s=600.0)
+            worker.ask("inputs", limit_s=600.0, path=str(inputs))
+            return median(worker.ask("round", limit_s=600.0, rule=rule, settle=True)["compute_s"])
+
+    def app_round() -> float:
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found = re.search(r"Median:\s+([\d.]+) ms", said)
+        if found is None:
+            raise SystemExit(f"benchmark_app gave no median:\n{said}")
+        return float(found[1]) / 1e3
+
+    ratios, harness = [], []
+    for pair in range(rounds):
+        if pair % 2:
+            ours, theirs = harness_round(), app_round()
+        else:
+            theirs, ours = app_round(), harness_round()
+        ratios.append(ours / theirs)
+        harness.append(ours)
+    return ratios, harness
+
+
+def against_bare_loop(candidate: Candidate, inputs: Path, rounds: int, calls: int) -> tuple[list[float], list[float]]:
     """Ratio of medians and the harness's median of each pair; which goes first alternates. The first pair warms up."""
     rule = asdict(SamplingRule(min_calls=calls, min_time_s=0.0, max_time_s=600.0, throughput_time_s=0.0))
     command = [sys.executable, "-c", BARE_LOOP, candidate.path, str(inputs), str(candidate.threads)]
@@ -112,18 +170,18 @@ def median_interval(values: list[float]) -> tuple[float, float]:
 
 
 def export(arguments: argparse.Namespace, scratch: Path) -> Path:
-    """A student with random weights as ONNX."""
+    """A student with random weights as ONNX and OpenVINO."""
     from slrbench.workflows.untrained import build_untrained
 
     text = f"student:size={arguments.size}"
-    model = build_untrained(text, scratch / "model", backends=["onnx"], input_kinds=["float32"])
-    return model.folder / "model.onnx"
+    return build_untrained(text, scratch / "model", backends=["onnx", "openvino"], input_kinds=["float32"]).folder
 
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--model", metavar="FILE.onnx")
+    parser.add_argument("--model", metavar="FOLDER", help="holds model.onnx and model.openvino.xml")
+    parser.add_argument("--against", nargs="+", default=["bare", "benchmark_app"], choices=["bare", "benchmark_app"])
     parser.add_argument("--size", type=int, default=64, help="height and width, pixels")
     parser.add_argument("--frames", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
