@@ -46,9 +46,7 @@ class Evidence:
         return latency, wer
 
 
-def gather(
-    rows: Sequence[SummaryRow], measurements: Sequence[Measurement], accuracies: Iterable[Accuracy]
-) -> Evidence:
+def gather(rows: Sequence[SummaryRow], measurements: Sequence[Measurement], accuracies: Iterable[Accuracy]) -> Evidence:
     """What the raw samples behind rows say of how sure the rows are.
 
     Args:

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slrbench.records import Report, SummaryRow
-from slrbench.reporting.decision import LARGEST_WER, WER_TOLERANCE, decide, dominates, pareto_front
+from slrbench.reporting.choice import LARGEST_WER, WER_TOLERANCE
+from slrbench.reporting.decision import decide
+from slrbench.reporting.pareto import dominates, pareto_front
 
 Make = Callable[..., SummaryRow]
 
