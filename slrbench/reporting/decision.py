@@ -31,9 +31,9 @@ from typing import Any
 
 from slrbench.errors import BadInputError
 from slrbench.records import Decision, Rejection, Scope, SummaryRow
+from slrbench.reporting import choice
 from slrbench.reporting import decision_words as words
 from slrbench.reporting.choice import (
-    LARGEST_WER,
     choice_share,
     choose,
     feasible_rows,
@@ -130,7 +130,7 @@ def _asked_for(row: SummaryRow, requirements: Requirements) -> bool:
 
 def _readable(rows: Sequence[SummaryRow], indices: Sequence[int]) -> list[int]:
     """Rows by which the setting is found: those that read enough words, or all where none does."""
-    return [i for i in indices if (wer_of(rows[i]) or 0.0) <= LARGEST_WER] or list(indices)
+    return [i for i in indices if (wer_of(rows[i]) or 0.0) <= choice.LARGEST_WER] or list(indices)
 
 
 def _decision_setting(rows: Iterable[SummaryRow]) -> Setting:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from slrbench.records import SummaryRow
+from slrbench.reporting import choice
 from slrbench.reporting.choice import (
-    LARGEST_WER,
     WER_TOLERANCE,
     effective_limits,
     near_the_best,
@@ -35,7 +35,7 @@ def why_unproven(row: SummaryRow, asked: Requirements) -> str | None:
     wer = wer_of(row)
     if wer is None:
         return "the WER of this file was not measured with this input and frame size"
-    if asked.max_wer is None and wer > LARGEST_WER:
+    if asked.max_wer is None and wer > choice.LARGEST_WER:
         return f"reads too little: WER {percent(wer)} %"
     return None
 
@@ -134,10 +134,9 @@ def why_nothing(rows: Sequence[SummaryRow], in_scope: Sequence[int], asked: Requ
     proven = [row.wer for row in (rows[i] for i in in_scope) if row.parity == "passed" and isinstance(row.wer, float)]
     if not proven:
         return "no row has both a passed parity check and a measured WER"
-    if asked.max_wer is None and min(proven) > LARGEST_WER:
-        return (
-            f"the best WER is {percent(min(proven))} %, and above {percent(LARGEST_WER)} % a network reads too little"
-        )
+    limit = choice.LARGEST_WER
+    if asked.max_wer is None and min(proven) > limit:
+        return f"the best WER is {percent(min(proven))} %, and above {percent(limit)} % a network reads too little"
     return "no row with a passed parity check and a measured WER is at the setting that is asked for"
 
 
@@ -170,9 +169,9 @@ def reason(
     """Why this row is recommended, with its figures, and what it gives up."""
     row = rows[chosen]
     near = len(near_the_best(rows, feasible, asked))
-    plural = "s" if near > 1 else ""
+    of = f"the {near} feasible file{'s' if near > 1 else ''}{_which(rows, feasible, asked)}"
     sentences = [
-        f"{row_name(row)} is {_BEST[asked.objective]} of the {near} feasible file{plural}{_which(rows, feasible, asked)}: "
+        f"{row_name(row)} is {_BEST[asked.objective]} of {of}: "
         f"{milliseconds(row.p50_s)} ms end to end (p50), WER {percent(row.wer)} %, {megabytes(row.size_bytes)} MB, "
         f"at {setting}."
     ]

@@ -46,7 +46,7 @@ def pareto_front(
 def front_share(
     rows: Sequence[SummaryRow], indices: Sequence[int], evidence: Evidence, requirements: Requirements | None = None
 ) -> Mapping[int, float]:
-    """Share of resamples (0 .. 1) in which each of ``indices`` is on the front; empty where nothing can be resampled."""
+    """Share of resamples (0 .. 1) in which each of ``indices`` is on the front; empty where there are none."""
     if not evidence or not indices:
         return {}
     latency, wer = evidence.figures(rows, indices)

@@ -1,9 +1,11 @@
-"""At which value of a limit the choice changes: each limit tightened and relaxed until something else is recommended."""
+"""At which value of a limit the choice changes: each limit tightened and relaxed until another row is recommended."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from slrbench.records import Sensitivity, SummaryRow
-from slrbench.reporting.choice import LARGEST_WER, choose, near_the_best, violations
+from slrbench.reporting import choice
+from slrbench.reporting.choice import choose, near_the_best, violations
 from slrbench.reporting.requirements import LIMITS, Limit, Requirements, wer_of
 
 _STEP = 1e-6
@@ -11,6 +13,9 @@ _STEP = 1e-6
 
 _ASKED_ANYWAY = ("max_p50_ms", "max_size_mb", "max_memory_mb", "max_wer")
 """Limits that are tried where they are not set, too: the budgets that any objective has."""
+
+_TIGHTER: dict[bool, Literal["below", "above"]] = {True: "below", False: "above"}
+"""Which way a limit gets tighter, by whether it is the largest value that is allowed."""
 
 
 def sensitivity(
@@ -42,7 +47,7 @@ def _of_limit(
     now = _now(rows, pool, requirements, limit)
     figures = sorted({f for i in pool if (f := limit.figure(rows[i])) is not None})
     if limit.name == "max_wer" and not is_set:
-        figures = [f for f in figures if f <= LARGEST_WER]
+        figures = [f for f in figures if f <= choice.LARGEST_WER]
     kept = [f for f in figures if now is None or limit.met(f, now)]
     broken = [f for f in figures if f not in kept]
     # From the limit outwards: what it lets pass is excluded figure by figure, what it excludes is let in one by one.
@@ -53,14 +58,12 @@ def _of_limit(
         row = choose(rows, pool, requirements.with_limit(limit.name, _beyond(limit, figure)))
         if row != chosen:
             if is_set or row is not None:
-                direction = "below" if limit.largest else "above"
-                found.append(Sensitivity(limit=limit.name, value=figure, direction=direction, row=row))
+                found.append(Sensitivity(limit=limit.name, value=figure, direction=_TIGHTER[limit.largest], row=row))
             break
     for figure in relaxed:
         row = choose(rows, pool, requirements.with_limit(limit.name, figure))
         if row != chosen:
-            direction = "above" if limit.largest else "below"
-            found.append(Sensitivity(limit=limit.name, value=figure, direction=direction, row=row))
+            found.append(Sensitivity(limit=limit.name, value=figure, direction=_TIGHTER[not limit.largest], row=row))
             break
     return found
 
@@ -77,4 +80,4 @@ def _now(rows: Sequence[SummaryRow], pool: Sequence[int], requirements: Requirem
         return value
     feasible = [i for i in pool if not violations(rows[i], requirements)]
     near = near_the_best(rows, feasible, requirements)
-    return max((wer for i in near if (wer := wer_of(rows[i])) is not None), default=LARGEST_WER)
+    return max((wer for i in near if (wer := wer_of(rows[i])) is not None), default=choice.LARGEST_WER)
