@@ -457,7 +457,7 @@ class Report(Record):
         default_factory=dict, description="in a report merged from several: name of the machine to what it is"
     )
     decisions: dict[str, Decision] = Field(
-        default_factory=dict, description="in a report merged from several: machine to its decision; ``decision`` is null"
+        default_factory=dict, description="in a report merged from several: machine to decision; ``decision`` is null"
     )
     tables: dict[str, list[dict[str, Any]]] = Field(
         default_factory=dict, description="further tables by title (distillation ablation), one object per row"

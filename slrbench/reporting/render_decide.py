@@ -1,0 +1,245 @@
+"""What ``slrbench decide`` shows: the answer in one sentence, the table behind it, reasons, and where it would change."""
+
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from tabulate import tabulate
+
+from slrbench.records import Decision, Rejection, Sensitivity, SummaryRow
+from slrbench.reporting.choice import feasible_rows, preference, violations
+from slrbench.reporting.decision import DECISION_SCOPE
+from slrbench.reporting.decision_words import why_unproven
+from slrbench.reporting.display import MISSING, backend_on, megabytes, milliseconds, number, percent, row_name
+from slrbench.reporting.requirements import LIMITS, Requirements, memory_bytes
+from slrbench.reporting.settings import setting_of
+
+WIDTH = 100
+"""Columns of a terminal that everything fits into."""
+
+_NAMED = 3  # so many rows with one reason are named, of more than that their number is given
+
+
+def render_decide(
+    rows: Sequence[SummaryRow], decision: Decision, *, doubts: Sequence[str] = (), machine: str = "", few: bool = False
+) -> str:
+    """A decision as text of at most 100 columns.
+
+    Args:
+        rows: what the decision's indices are into.
+        decision: to show.
+        doubts: what speaks against deciding on these figures, a sentence each.
+        machine: its name, where there are several.
+        few: there are too few rounds for the resamples to say much.
+    """
+    asked = requirements_of(decision)
+    parts = [
+        _wrapped(f"{machine}: {answer(rows, decision, doubts)}" if machine else answer(rows, decision, doubts)),
+        _wrapped(_asked_for(asked)),
+        _table(rows, decision, asked),
+        "" if decision.recommended is None else _wrapped(f"Why: {decision.reason}"),
+        _listed("How sure:", _certainty(rows, decision, few)),
+        _listed("If a limit changes:", [sensitivity_words(rows, s, asked) for s in decision.sensitivity]),
+        *_reasons(rows, decision, asked),
+        _listed("What speaks against deciding on these figures:", doubts),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def answer(rows: Sequence[SummaryRow], decision: Decision, doubts: Sequence[str] = ()) -> str:
+    """The decision in one sentence."""
+    if decision.recommended is None:
+        return decision.reason
+    row = rows[decision.recommended]
+    ship = "First impression, not a decision: ship" if doubts else "Ship"
+    clips = "a clip" if row.batch == 1 else f"{row.batch} clips"
+    return (
+        f"{ship} {row_name(row)}: {milliseconds(row.p50_s)} ms for {clips} of {row.frames} frames, "
+        f"{megabytes(row.size_bytes)} MB, WER {percent(row.wer)} %."
+    )
+
+
+def requirements_of(decision: Decision) -> Requirements:
+    """The requirements that a decision was made under."""
+    return Requirements.model_validate({**decision.requirements, "objective": decision.objective})
+
+
+def sensitivity_words(rows: Sequence[SummaryRow], found: Sensitivity, asked: Requirements) -> str:
+    """Where a limit changes the choice, and to what: ``p99 limit under 31.0 ms (now 40.0 ms): student on ...``."""
+    limit = next(limit for limit in LIMITS if limit.name == found.limit)
+    now = asked.limit(found.limit)
+    tighter = (found.direction == "below") == limit.largest
+    value = limit.shown(found.value)
+    where = f"{'under' if limit.largest else 'above'} {value}" if tighter else f"of {value}"
+    stands = f"now {limit.shown(now)}" if now is not None else "now none"
+    then = "nothing is feasible" if found.row is None else f"the choice is {_figures(rows[found.row])}"
+    return f"{limit.words} limit {where} ({stands}): {then}"
+
+
+def _figures(row: SummaryRow) -> str:
+    return f"{row_name(row)}: {milliseconds(row.p50_s)} ms, WER {percent(row.wer)} %, {megabytes(row.size_bytes)} MB"
+
+
+def _asked_for(asked: Requirements) -> str:
+    stated = [limit.stated(value) for limit in LIMITS if (value := asked.limit(limit.name)) is not None]
+    places = [
+        f"{name} {value}" for name in ("device", "batch", "frames") if (value := getattr(asked, name)) is not None
+    ]
+    limits = ", ".join([*stated, *places]) or "no limits"
+    return f"Asked for: {limits}; objective {asked.objective}."
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Column:
+    header: str
+    cell: Callable[[int], str]
+    shown: bool = True
+
+
+def _table(rows: Sequence[SummaryRow], decision: Decision, asked: Requirements) -> str:
+    """Every row of the decision's setting, the recommended one first; rows without a proof are left to the reasons."""
+    anchor = decision.recommended if decision.recommended is not None else decision.nearest_miss
+    if anchor is None:
+        return ""
+    setting = setting_of(rows[anchor])
+    pool = [
+        i
+        for i, row in enumerate(rows)
+        if row.scope == DECISION_SCOPE and setting_of(row) == setting and why_unproven(row, asked) is None
+    ]
+    feasible = set(feasible_rows(rows, pool, asked))
+
+    def place(i: int) -> tuple[bool, bool, bool, tuple[float, ...]]:
+        return i != decision.recommended, i != decision.runner_up, i not in feasible, preference(rows[i], asked)
+
+    order = sorted(pool, key=place)
+    columns = [column for column in _columns(rows, decision, asked, feasible) if column.shown]
+    while True:
+        text = _laid_out([column.header for column in columns], [[c.cell(i) for c in columns] for i in order])
+        if max(map(len, text.splitlines())) <= WIDTH or len(columns) <= _ALWAYS:
+            break
+        columns.pop()
+    note = f"At {setting}. p50 and p99 in ms end to end; front: share of resamples with the row on the Pareto front."
+    return f"{text}\n{_wrapped(note)}"
+
+
+_ALWAYS = 6  # columns that are never left out for want of room
+
+
+def _columns(rows: Sequence[SummaryRow], decision: Decision, asked: Requirements, feasible: set[int]) -> list[_Column]:
+    """The columns, the most important first: where all do not fit, the last ones go."""
+    limited = {limit.name for limit in LIMITS if asked.limit(limit.name) is not None}
+
+    def mark(i: int) -> str:
+        if i == decision.recommended:
+            return "ship"
+        if i == decision.runner_up:
+            return "2nd"
+        if i not in feasible:
+            return "out"
+        return "front" if i in decision.pareto else "ok"
+
+    def share(i: int) -> str:
+        value = decision.front_share.get(i)
+        return MISSING if value is None else f"{100 * value:.0f} %"
+
+    throughput = "min_throughput" in limited or asked.objective == "throughput"
+    return [
+        _Column("", mark),
+        _Column("Model", lambda i: rows[i].model),
+        _Column("Backend", lambda i: backend_on(rows[i])),
+        _Column("p50 (ms)", lambda i: _with_interval(rows[i])),
+        _Column("WER (%)", lambda i: percent(rows[i].wer)),
+        _Column("MB", lambda i: megabytes(rows[i].size_bytes)),
+        _Column("p99", lambda i: milliseconds(rows[i].p99_s), "max_p99_ms" in limited),
+        _Column("RAM (MB)", lambda i: megabytes(memory_bytes(rows[i])), "max_memory_mb" in limited),
+        _Column("Streams", lambda i: number(rows[i].streams), "min_streams" in limited),
+        _Column("Clips/s", lambda i: number(rows[i].throughput_clips_per_s), throughput),
+        _Column("Cold (ms)", lambda i: milliseconds(rows[i].cold_start_s), "max_cold_start_ms" in limited),
+        _Column("Front", share, bool(decision.front_share)),
+    ]
+
+
+def _with_interval(row: SummaryRow) -> str:
+    """The median, with half the width of its interval in percent."""
+    interval = row.p50_interval
+    if interval is None:
+        return milliseconds(row.p50_s)
+    half = (interval.high - interval.low) / 2.0 / row.p50_s
+    return f"{milliseconds(row.p50_s)} ±{100 * half:.1f} %"
+
+
+def _laid_out(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    widths: list[int | None] = [None] * len(headers)
+    widths[1], widths[2] = 20, 24  # names are wrapped
+    align = ["left" if position < 3 else "right" for position in range(len(headers))]
+    return tabulate(
+        cells, headers=list(headers), tablefmt="simple", colalign=align, maxcolwidths=widths, disable_numparse=True
+    )
+
+
+# --- reasons ----------------------------------------------------------------------------------------------------------
+
+
+def _certainty(rows: Sequence[SummaryRow], decision: Decision, few: bool) -> list[str]:
+    found = []
+    if few:
+        found.append(
+            "too few rounds for intervals of latency: bench with 6 rounds or more; the shares are a first hint"
+        )
+    if decision.recommended is not None and decision.choice_share:
+        share = decision.choice_share.get(decision.recommended, 0.0)
+        found.append(f"{row_name(rows[decision.recommended])} is chosen in {100 * share:.0f} % of resamples")
+        others = sorted(decision.choice_share.items(), key=lambda item: (-item[1], row_name(rows[item[0]])))
+        found += [
+            f"{row_name(rows[i])} in {100 * other:.0f} %"
+            for i, other in others[:4]
+            if i != decision.recommended and other >= 0.005
+        ]
+    if decision.runner_up is not None:
+        found.append(f"runner-up: {_figures(rows[decision.runner_up])}")
+    return [*found, *(f"{row_name(rows[u.row])}: {u.reason}" for u in decision.uncertain)]
+
+
+def _reasons(rows: Sequence[SummaryRow], decision: Decision, asked: Requirements) -> list[str]:
+    """Why each row is not the recommended one: those that could be, and those that cannot."""
+    anchor = decision.recommended if decision.recommended is not None else decision.nearest_miss
+
+    def feasible(rejection: Rejection) -> bool:
+        row = rows[rejection.row]
+        same = anchor is not None and setting_of(row) == setting_of(rows[anchor])
+        return same and why_unproven(row, asked) is None and not violations(row, asked)
+
+    could = [r for r in decision.rejected if feasible(r)]
+    cannot = [r for r in decision.rejected if r not in could]
+    return [
+        _listed("Feasible, but not chosen:", _folded(rows, could)),
+        _listed("Rejected:", _folded(rows, cannot)),
+    ]
+
+
+def _folded(rows: Sequence[SummaryRow], rejections: Iterable[Rejection]) -> list[str]:
+    """One line per reason."""
+    by_reason: dict[str, list[str]] = {}
+    for rejection in rejections:
+        by_reason.setdefault(rejection.reason, []).append(row_name(rows[rejection.row]))
+    lines = []
+    for reason, names in by_reason.items():
+        distinct = list(dict.fromkeys(names))
+        who = ", ".join(distinct) if len(distinct) <= _NAMED else f"{len(names)} rows"
+        lines.append(f"{who}: {reason}")
+    return lines
+
+
+def _listed(title: str, items: Sequence[str]) -> str:
+    if not items:
+        return ""
+    lines = [textwrap.fill(item, WIDTH, initial_indent="- ", subsequent_indent="  ") for item in items]
+    return "\n".join([title, *lines])
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
