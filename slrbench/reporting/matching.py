@@ -95,11 +95,9 @@ def unlike_versions(a: Environment, b: Environment, backends: set[str] | None = 
         if a.versions.get(package) != b.versions.get(package)
     ]
     drivers = [tuple(gpu.rpartition("driver ")[2] for gpu in e.gpus) for e in (a, b)]
-    alike = machine_of(a).gpus == machine_of(b).gpus
-    return [
-        *found,
-        *([f"driver {_shown(drivers[0])} and {_shown(drivers[1])}"] if alike and len(set(drivers)) > 1 else []),
-    ]
+    if machine_of(a).gpus == machine_of(b).gpus and drivers[0] != drivers[1]:
+        found.append(f"driver {_shown(drivers[0])} and {_shown(drivers[1])}")
+    return found
 
 
 def _shown(value: object) -> str:

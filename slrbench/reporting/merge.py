@@ -254,8 +254,7 @@ def _together(reports: Sequence[Report], names: Sequence[str]) -> Report:
         summary=tuple(rows),
         verdicts=verdicts,
         tables=tables,
-        **{name: tuple(part) for name, part in parts.items()},
-    )
+    ).model_copy(update={name: tuple(part) for name, part in parts.items()})
 
 
 def _moved(row: SummaryRow, first_measurement: int, name: str) -> SummaryRow:

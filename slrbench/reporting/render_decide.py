@@ -1,4 +1,4 @@
-"""What ``slrbench decide`` shows: the answer in one sentence, the table behind it, reasons, and where it would change."""
+"""What ``slrbench decide`` shows: the answer in one sentence, the table behind it, reasons, where it would change."""
 
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -82,9 +82,8 @@ def _figures(row: SummaryRow) -> str:
 
 def _asked_for(asked: Requirements) -> str:
     stated = [limit.stated(value) for limit in LIMITS if (value := asked.limit(limit.name)) is not None]
-    places = [
-        f"{name} {value}" for name in ("device", "batch", "frames") if (value := getattr(asked, name)) is not None
-    ]
+    wanted = {name: getattr(asked, name) for name in ("device", "batch", "frames")}
+    places = [f"{name} {value}" for name, value in wanted.items() if value is not None]
     limits = ", ".join([*stated, *places]) or "no limits"
     return f"Asked for: {limits}; objective {asked.objective}."
 
@@ -187,9 +186,7 @@ def _laid_out(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 def _certainty(rows: Sequence[SummaryRow], decision: Decision, few: bool) -> list[str]:
     found = []
     if few:
-        found.append(
-            "too few rounds for intervals of latency: bench with 6 rounds or more; the shares are a first hint"
-        )
+        found.append("too few rounds for intervals of latency: bench with 6 or more; the shares are a first hint")
     if decision.recommended is not None and decision.choice_share:
         share = decision.choice_share.get(decision.recommended, 0.0)
         found.append(f"{row_name(rows[decision.recommended])} is chosen in {100 * share:.0f} % of resamples")
