@@ -9,7 +9,8 @@ from slrbench.reporting.display import MISSING, backend_name, backend_on, megaby
 from slrbench.reporting.doubts import accuracies_shown, doubts
 from slrbench.reporting.gpu_tables import NOT_ON_A_GPU, ran_on_a_gpu
 from slrbench.reporting.markdown import Cells, bullets, paragraphs, table
-from slrbench.reporting.statistics import MIN_SAMPLES, VIDEO_HZ
+from slrbench.reporting.statistics import VIDEO_HZ
+from slrbench.statistics.percentiles import MIN_SAMPLES
 
 
 @dataclass(frozen=True)
