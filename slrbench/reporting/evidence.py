@@ -88,6 +88,11 @@ def samples_of(row: SummaryRow, measurement: Measurement) -> tuple[float, ...]:
     return measurement.end_to_end_s if row.scope == "end_to_end" else measurement.compute_s
 
 
+def accuracy_of_row(row: SummaryRow, accuracies: Iterable[Accuracy]) -> Accuracy | None:
+    """The evaluation that a row's WER is of; None where there is none."""
+    return next((a for a in accuracies if _evaluated(a) == (*_way(row), row.wer_split)), None)
+
+
 def _same_candidate(row: SummaryRow, measurement: Measurement) -> bool:
     shape = ("threads", "batch", "frames", "height", "width")
     candidate = measurement.candidate

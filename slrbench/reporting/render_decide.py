@@ -34,14 +34,14 @@ def render_decide(
     """
     asked = requirements_of(decision)
     parts = [
-        _wrapped(f"{machine}: {answer(rows, decision, doubts)}" if machine else answer(rows, decision, doubts)),
-        _wrapped(_asked_for(asked)),
+        wrapped(f"{machine}: {answer(rows, decision, doubts)}" if machine else answer(rows, decision, doubts)),
+        wrapped(_asked_for(asked)),
         _table(rows, decision, asked),
-        "" if decision.recommended is None else _wrapped(f"Why: {decision.reason}"),
-        _listed("How sure:", _certainty(rows, decision, few)),
-        _listed("If a limit changes:", [sensitivity_words(rows, s, asked) for s in decision.sensitivity]),
+        "" if decision.recommended is None else wrapped(f"Why: {decision.reason}"),
+        listed("How sure:", _certainty(rows, decision, few)),
+        listed("If a limit changes:", [sensitivity_words(rows, s, asked) for s in decision.sensitivity]),
         *_reasons(rows, decision, asked),
-        _listed("What speaks against deciding on these figures:", doubts),
+        listed("What speaks against deciding on these figures:", doubts),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -122,7 +122,7 @@ def _table(rows: Sequence[SummaryRow], decision: Decision, asked: Requirements) 
             break
         columns.pop()
     note = f"At {setting}. p50 and p99 in ms end to end; front: share of resamples with the row on the Pareto front."
-    return f"{text}\n{_wrapped(note)}"
+    return f"{text}\n{wrapped(note)}"
 
 
 _ALWAYS = 6  # columns that are never left out for want of room
@@ -213,8 +213,8 @@ def _reasons(rows: Sequence[SummaryRow], decision: Decision, asked: Requirements
     could = [r for r in decision.rejected if feasible(r)]
     cannot = [r for r in decision.rejected if r not in could]
     return [
-        _listed("Feasible, but not chosen:", _folded(rows, could)),
-        _listed("Rejected:", _folded(rows, cannot)),
+        listed("Feasible, but not chosen:", _folded(rows, could)),
+        listed("Rejected:", _folded(rows, cannot)),
     ]
 
 
@@ -231,12 +231,14 @@ def _folded(rows: Sequence[SummaryRow], rejections: Iterable[Rejection]) -> list
     return lines
 
 
-def _listed(title: str, items: Sequence[str]) -> str:
+def listed(title: str, items: Sequence[str]) -> str:
+    """A title over one bullet per item, wrapped; empty where there are none."""
     if not items:
         return ""
     lines = [textwrap.fill(item, WIDTH, initial_indent="- ", subsequent_indent="  ") for item in items]
     return "\n".join([title, *lines])
 
 
-def _wrapped(text: str) -> str:
+def wrapped(text: str) -> str:
+    """A paragraph of at most ``WIDTH`` columns."""
     return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
