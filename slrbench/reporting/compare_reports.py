@@ -117,6 +117,8 @@ def compare_reports(
             raise BadInputError(
                 f"{report.title!r} is merged from several reports", hint="compare the reports that it was made of"
             )
+    if base.created_at == new.created_at and base.measurements == new.measurements and base.summary == new.summary:
+        raise BadInputError("both are the same report", hint="give the report of what was and that of what is")
     old_rows, new_rows = (_rows(report, scope) for report in (base, new))
     common = [key for key in old_rows if key in new_rows]
     if not common:

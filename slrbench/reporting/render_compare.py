@@ -1,4 +1,4 @@
-"""What ``slrbench compare`` shows: the verdict in one sentence, a table of 100 columns, and what is in one report only."""
+"""What ``slrbench compare`` shows: the verdict in one sentence, a table of 100 columns, what is in one report only."""
 
 from collections.abc import Sequence
 
@@ -72,10 +72,12 @@ def _legend(compared: ComparedReports) -> str:
     size = "" if any(row.size_change_bytes for row in compared.rows) else " No file changed its size."
     changes = [row.wer_change for row in compared.rows if row.wer_change is not None]
     wer = " No WER was measured on the same clips." if not changes else "" if any(changes) else " No WER changed."
+    more = any(row.more_rounds for row in compared.rows)
+    unclear = " UNCLEAR +n: n more rounds in each report would tell, estimated." if more else ""
     return (
         f"Ratio: time in the new report / time in the base report, with its interval (95 %). Differences below "
         f"{percent(compared.threshold)} % count as none; FASTER and SLOWER are corrected for {len(compared.rows)} "
-        f"row{'' if len(compared.rows) == 1 else 's'}.{wer}{size}"
+        f"row{'' if len(compared.rows) == 1 else 's'}.{unclear}{wer}{size}"
     )
 
 
@@ -120,7 +122,8 @@ def _ratio(row: ComparedRow) -> str:
 
 
 def _verdict(row: ComparedRow) -> str:
-    return f"{row.verdict} !" if row.regression else row.verdict
+    more = f" +{row.more_rounds}" if row.more_rounds else ""
+    return f"{row.verdict}{more}{' !' if row.regression else ''}"
 
 
 def _laid_out(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
@@ -137,16 +140,10 @@ def _laid_out(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 
 
 def _lists(compared: ComparedReports) -> list[tuple[str, list[str]]]:
-    unclear = [
-        f"{row.name}: {row.more_rounds} more rounds in each report, estimated"
-        for row in compared.rows
-        if row.verdict == "UNCLEAR" and row.more_rounds
-    ]
     parity = [f"{row.name}: {row.parity}" for row in compared.rows if "->" in row.parity]
     return [
         ("Unlike, and compared all the same:", list(compared.unlike)),
         ("Parity changed:", parity),
-        ("What UNCLEAR would need:", unclear),
         ("Only in the base report:", list(compared.only_base)),
         ("Only in the new report:", list(compared.only_new)),
         ("Notes:", list(compared.notes)),
