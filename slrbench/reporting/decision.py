@@ -61,7 +61,7 @@ def decide(
         evidence: resamples of the rows' figures; None: none, and nothing is said of how sure the decision is.
     """
     asked = requirements or Requirements()
-    sure = evidence or Evidence()
+    sure = Evidence() if evidence is None else evidence
     in_scope = [i for i, row in enumerate(rows) if row.scope == DECISION_SCOPE]
     rejected = {i: reason for i in in_scope if (reason := words.why_unproven(rows[i], asked)) is not None}
     proven = [i for i in in_scope if i not in rejected]

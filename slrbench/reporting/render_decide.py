@@ -121,7 +121,9 @@ def _table(rows: Sequence[SummaryRow], decision: Decision, asked: Requirements) 
         if max(map(len, text.splitlines())) <= WIDTH or len(columns) <= _ALWAYS:
             break
         columns.pop()
-    note = f"At {setting}. p50 and p99 in ms end to end; front: share of resamples with the row on the Pareto front."
+    p99 = ", p99 in ms" if asked.max_p99_ms is not None else ""
+    front = "; front: share of resamples with the row on the Pareto front" if decision.front_share else ""
+    note = f"At {setting}. Times: end to end{p99}{front}."
     return f"{text}\n{wrapped(note)}"
 
 

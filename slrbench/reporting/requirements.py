@@ -31,7 +31,7 @@ class Requirements(Record):
     max_memory_mb: float | None = None
     max_cold_start_ms: float | None = None
     max_wer: float | None = None
-    min_streams: int | None = None
+    min_streams: float | None = None  # asked for as a whole number
     min_throughput: float | None = None
     device: str | None = None
     batch: int | None = None
@@ -84,16 +84,16 @@ class Limit:
         return abs(figure - limit) / limit
 
     def shown(self, value: float) -> str:
-        """A value of this limit for people: ``40.0 ms``, ``15.00 %``, ``4 streams``."""
+        """A value of this limit for people: ``40.0 ms``, ``15.00 %``, ``4``."""
         if self.name == "max_wer":
             return f"{100 * value:.2f} %"
         if self.name == "min_streams":
-            return f"{value:g} streams"
+            return f"{value:g}"
         return f"{number(value)} {self.unit}"
 
     def stated(self, value: float) -> str:
         """The limit as a condition: ``p99 at most 40 ms``."""
-        shown = f"{100 * value:g} %" if self.name == "max_wer" else f"{value:g} {self.unit}"
+        shown = f"{100 * value:g} %" if self.name == "max_wer" else f"{value:g} {self.unit}".strip()
         return f"{self.words} at {'most' if self.largest else 'least'} {shown}"
 
 
@@ -140,7 +140,7 @@ LIMITS = (
     ),
     Limit("max_wer", "WER", "", True, wer_of, _not_measured("the WER was", "bench with --wer-clips")),
     Limit(
-        "min_streams", "streams", "streams", False,
+        "min_streams", "streams", "", False,
         lambda row: _scaled(row.streams, 1), _not_measured("sustained streams were", "bench with --streams"),
     ),
     Limit(
