@@ -24,7 +24,7 @@ from slrbench.records import Accuracy, Interval, Measurement, Record, Report, Sc
 from slrbench.reporting.comparisons import effective_threshold
 from slrbench.reporting.display import percent
 from slrbench.reporting.evidence import accuracy_of_row, measurement_of, samples_of
-from slrbench.reporting.matching import RowKey, key_of, unlike_machines, unlike_versions
+from slrbench.reporting.matching import RowKey, key_of, same_report, unlike_machines, unlike_versions
 from slrbench.statistics.bootstrap import MIN_ROUNDS, draw_medians, interval_of
 from slrbench.statistics.verdicts import verdicts, widened
 from slrbench.statistics.words import wer_difference
@@ -117,7 +117,7 @@ def compare_reports(
             raise BadInputError(
                 f"{report.title!r} is merged from several reports", hint="compare the reports that it was made of"
             )
-    if base.created_at == new.created_at and base.measurements == new.measurements and base.summary == new.summary:
+    if same_report(base, new):
         raise BadInputError("both are the same report", hint="give the report of what was and that of what is")
     old_rows, new_rows = (_rows(report, scope) for report in (base, new))
     common = [key for key in old_rows if key in new_rows]

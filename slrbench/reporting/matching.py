@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from slrbench.records import Environment, SummaryRow
+from slrbench.records import Environment, Report, SummaryRow
 
 RUNTIMES = {
     "torch": ("torch",),
@@ -57,6 +57,11 @@ class MachineKey(NamedTuple):
 def key_of(row: SummaryRow) -> RowKey:
     """The key of a row."""
     return RowKey(**{name: getattr(row, name) for name in RowKey._fields})
+
+
+def same_report(a: Report, b: Report) -> bool:
+    """Whether two reports hold the same measurements of the same session."""
+    return (a.environment, a.measurements, a.summary) == (b.environment, b.measurements, b.summary)
 
 
 def machine_of(environment: Environment) -> MachineKey:

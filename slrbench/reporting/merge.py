@@ -13,7 +13,7 @@ from slrbench.errors import BadInputError
 from slrbench.records import Decision, Environment, Report, SummaryRow
 from slrbench.reporting.decision import decide
 from slrbench.reporting.evidence import gather
-from slrbench.reporting.matching import key_of, machine_of, unlike_versions
+from slrbench.reporting.matching import key_of, machine_of, same_report, unlike_versions
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _require_mergeable(reports: Sequence[Report]) -> None:
 
 def _require_different(a: Report, b: Report) -> None:
     """What two reports of one machine must not share, and what they must."""
-    if a.created_at == b.created_at and a.measurements == b.measurements and a.summary == b.summary:
+    if same_report(a, b):
         raise BadInputError(f"the report {b.title!r} of {b.created_at} is given twice", hint="leave one of them out")
     if machine_of(a.environment) != machine_of(b.environment):
         return

@@ -2,15 +2,11 @@
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 from slrbench.records import SpeedVerdict
 from slrbench.reporting.compare_reports import ComparedReports, ComparedRow
 from slrbench.reporting.display import MISSING, milliseconds, percent, with_input
 from slrbench.reporting.markdown import bullets, paragraphs, table
-from slrbench.reporting.render_decide import WIDTH, listed, wrapped
-
-_NARROWEST = 8  # columns of a name that is wrapped
+from slrbench.reporting.plain_text import listed, plain_table, wrapped
 
 
 def render_compare(compared: ComparedReports) -> str:
@@ -19,7 +15,7 @@ def render_compare(compared: ComparedReports) -> str:
     parts = [
         wrapped(verdict_sentence(compared)),
         wrapped(_about(compared)),
-        _laid_out(headers, cells),
+        plain_table(headers, cells, names=(0, 1, 2), left=3, then=(3, 4)),
         wrapped(_legend(compared)),
         *(listed(title, items) for title, items in _lists(compared)),
     ]
@@ -124,19 +120,6 @@ def _ratio(row: ComparedRow) -> str:
 def _verdict(row: ComparedRow) -> str:
     more = f" +{row.more_rounds}" if row.more_rounds else ""
     return f"{row.verdict}{more}{' !' if row.regression else ''}"
-
-
-def _laid_out(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """The table, its names wrapped until it fits."""
-    align = ["left" if place < 3 or header == "Verdict" else "right" for place, header in enumerate(headers)]
-    for width in range(24, _NARROWEST - 1, -2):
-        limits: list[int | None] = [width, width, *([None] * (len(headers) - 2))]
-        text = tabulate(
-            cells, headers=headers, tablefmt="simple", colalign=align, maxcolwidths=limits, disable_numparse=True
-        )
-        if max(map(len, text.splitlines())) <= WIDTH:
-            break
-    return text
 
 
 def _lists(compared: ComparedReports) -> list[tuple[str, list[str]]]:

@@ -1,21 +1,16 @@
 """What ``slrbench decide`` shows: the answer in one sentence, the table behind it, reasons, where it would change."""
 
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-
-from tabulate import tabulate
 
 from slrbench.records import Decision, Rejection, Sensitivity, SummaryRow
 from slrbench.reporting.choice import feasible_rows, preference, violations
 from slrbench.reporting.decision import DECISION_SCOPE
 from slrbench.reporting.decision_words import why_unproven
 from slrbench.reporting.display import MISSING, backend_on, megabytes, milliseconds, number, percent, row_name
+from slrbench.reporting.plain_text import WIDTH, listed, plain_table, wrapped
 from slrbench.reporting.requirements import LIMITS, Requirements, memory_bytes
 from slrbench.reporting.settings import setting_of
-
-WIDTH = 100
-"""Columns of a terminal that everything fits into."""
 
 _NAMED = 3  # so many rows with one reason are named, of more than that their number is given
 
@@ -117,7 +112,8 @@ def _table(rows: Sequence[SummaryRow], decision: Decision, asked: Requirements) 
     order = sorted(pool, key=place)
     columns = [column for column in _columns(rows, decision, asked, feasible) if column.shown]
     while True:
-        text = _laid_out([column.header for column in columns], [[c.cell(i) for c in columns] for i in order])
+        cells = [[column.cell(i) for column in columns] for i in order]
+        text = plain_table([column.header for column in columns], cells, names=(1, 2), left=3)
         if max(map(len, text.splitlines())) <= WIDTH or len(columns) <= _ALWAYS:
             break
         columns.pop()
@@ -173,15 +169,6 @@ def _with_interval(row: SummaryRow) -> str:
     return f"{milliseconds(row.p50_s)} ±{100 * half:.1f} %"
 
 
-def _laid_out(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    widths: list[int | None] = [None] * len(headers)
-    widths[1], widths[2] = 20, 24  # names are wrapped
-    align = ["left" if position < 3 else "right" for position in range(len(headers))]
-    return tabulate(
-        cells, headers=list(headers), tablefmt="simple", colalign=align, maxcolwidths=widths, disable_numparse=True
-    )
-
-
 # --- reasons ----------------------------------------------------------------------------------------------------------
 
 
@@ -231,16 +218,3 @@ def _folded(rows: Sequence[SummaryRow], rejections: Iterable[Rejection]) -> list
         who = ", ".join(distinct) if len(distinct) <= _NAMED else f"{len(names)} rows"
         lines.append(f"{who}: {reason}")
     return lines
-
-
-def listed(title: str, items: Sequence[str]) -> str:
-    """A title over one bullet per item, wrapped; empty where there are none."""
-    if not items:
-        return ""
-    lines = [textwrap.fill(item, WIDTH, initial_indent="- ", subsequent_indent="  ") for item in items]
-    return "\n".join([title, *lines])
-
-
-def wrapped(text: str) -> str:
-    """A paragraph of at most ``WIDTH`` columns."""
-    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
