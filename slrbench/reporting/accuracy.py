@@ -26,9 +26,15 @@ def _with_interval(accuracy: Accuracy, others: Iterable[Accuracy]) -> Accuracy:
         update |= {
             "against": reference.artifact_sha256,
             "wer_difference": wer_difference(errors, reference.clip_errors, words),
-            "agreement": agreement(accuracy.decoded, reference.decoded) if accuracy.decoded else None,
+            "agreement": _agreement(accuracy, reference),
         }
     return accuracy.model_copy(update=update)
+
+
+def _agreement(accuracy: Accuracy, reference: Accuracy) -> float | None:
+    if not accuracy.decoded or not reference.decoded:
+        return None
+    return agreement(accuracy.decoded, reference.decoded)
 
 
 def _is_checkpoint_of(other: Accuracy, accuracy: Accuracy) -> bool:
@@ -39,5 +45,4 @@ def _is_checkpoint_of(other: Accuracy, accuracy: Accuracy) -> bool:
         and (other.split, other.data_fingerprint) == (accuracy.split, accuracy.data_fingerprint)
         and (other.height, other.width) == (accuracy.height, accuracy.width)
         and other.clip_words == accuracy.clip_words
-        and len(other.decoded) == len(accuracy.decoded)
     )
