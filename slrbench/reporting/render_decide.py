@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from slrbench.records import Decision, Rejection, Sensitivity, SummaryRow
+from slrbench.records import Decision, Rejection, SummaryRow
+from slrbench.reporting.certainty import certainty, changes, requirements_of
 from slrbench.reporting.choice import feasible_rows, preference, violations
 from slrbench.reporting.decision import DECISION_SCOPE
 from slrbench.reporting.decision_words import why_unproven
@@ -33,8 +34,8 @@ def render_decide(
         wrapped(_asked_for(asked)),
         _table(rows, decision, asked),
         "" if decision.recommended is None else wrapped(f"Why: {decision.reason}"),
-        listed("How sure:", _certainty(rows, decision, few)),
-        listed("If a limit changes:", [sensitivity_words(rows, s, asked) for s in decision.sensitivity]),
+        listed("How sure:", certainty(rows, decision, few=few)),
+        listed("If a limit changes:", changes(rows, decision)),
         *_reasons(rows, decision, asked),
         listed("What speaks against deciding on these figures:", doubts),
     ]
@@ -52,27 +53,6 @@ def answer(rows: Sequence[SummaryRow], decision: Decision, doubts: Sequence[str]
         f"{ship} {row_name(row)}: {milliseconds(row.p50_s)} ms for {clips} of {row.frames} frames, "
         f"{megabytes(row.size_bytes)} MB, WER {percent(row.wer)} %."
     )
-
-
-def requirements_of(decision: Decision) -> Requirements:
-    """The requirements that a decision was made under."""
-    return Requirements.model_validate({**decision.requirements, "objective": decision.objective})
-
-
-def sensitivity_words(rows: Sequence[SummaryRow], found: Sensitivity, asked: Requirements) -> str:
-    """Where a limit changes the choice, and to what: ``p99 limit under 31.0 ms (now 40.0 ms): student on ...``."""
-    limit = next(limit for limit in LIMITS if limit.name == found.limit)
-    now = asked.limit(found.limit)
-    tighter = (found.direction == "below") == limit.largest
-    value = limit.shown(found.value)
-    where = f"{'under' if limit.largest else 'above'} {value}" if tighter else f"of {value}"
-    stands = f"now {limit.shown(now)}" if now is not None else "now none"
-    then = "nothing is feasible" if found.row is None else f"the choice is {_figures(rows[found.row])}"
-    return f"{limit.words} limit {where} ({stands}): {then}"
-
-
-def _figures(row: SummaryRow) -> str:
-    return f"{row_name(row)}: {milliseconds(row.p50_s)} ms, WER {percent(row.wer)} %, {megabytes(row.size_bytes)} MB"
 
 
 def _asked_for(asked: Requirements) -> str:
@@ -170,24 +150,6 @@ def _with_interval(row: SummaryRow) -> str:
 
 
 # --- reasons ----------------------------------------------------------------------------------------------------------
-
-
-def _certainty(rows: Sequence[SummaryRow], decision: Decision, few: bool) -> list[str]:
-    found = []
-    if few:
-        found.append("too few rounds for intervals of latency: bench with 6 or more; the shares are a first hint")
-    if decision.recommended is not None and decision.choice_share:
-        share = decision.choice_share.get(decision.recommended, 0.0)
-        found.append(f"{row_name(rows[decision.recommended])} is chosen in {100 * share:.0f} % of resamples")
-        others = sorted(decision.choice_share.items(), key=lambda item: (-item[1], row_name(rows[item[0]])))
-        found += [
-            f"{row_name(rows[i])} in {100 * other:.0f} %"
-            for i, other in others[:4]
-            if i != decision.recommended and other >= 0.005
-        ]
-    if decision.runner_up is not None:
-        found.append(f"runner-up: {_figures(rows[decision.runner_up])}")
-    return [*found, *(f"{row_name(rows[u.row])}: {u.reason}" for u in decision.uncertain)]
 
 
 def _reasons(rows: Sequence[SummaryRow], decision: Decision, asked: Requirements) -> list[str]:

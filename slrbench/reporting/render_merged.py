@@ -1,11 +1,11 @@
 """A report merged from several, as Markdown: a decision for each machine, every file side by side, each machine."""
 
 from slrbench.records import Report, SummaryRow
+from slrbench.reporting.certainty import certainty, changes, front_words
 from slrbench.reporting.display import MISSING, backend_on, milliseconds, percent
 from slrbench.reporting.markdown import bullets, free_table, paragraphs, table, text
 from slrbench.reporting.matching import RowKey, key_of
 from slrbench.reporting.merge import machine_view
-from slrbench.reporting.render_decide import requirements_of, sensitivity_words
 from slrbench.reporting.render_markdown import headline
 from slrbench.reporting.tables import lines_of, results_table, shape
 
@@ -69,20 +69,11 @@ def _machine(view: Report) -> str:
     """The decision on one machine, and the table behind it."""
     decision = view.decision
     assert decision is not None, "a merged report has a decision for every machine"
-    asked = requirements_of(decision)
-    changes = [sensitivity_words(view.summary, s, asked) for s in decision.sensitivity]
+    changed = changes(view.summary, decision)
     return paragraphs(
         f"**{headline(view)}**",
         decision.reason if decision.recommended is not None else "",
-        _sure(view),
-        paragraphs("If a limit changes:", bullets(changes)) if changes else "",
+        bullets(part for part in (*certainty(view.summary, decision), front_words(view.summary, decision)) if part),
+        paragraphs("If a limit changes:", bullets(changed)) if changed else "",
         results_table(view, lines_of(view.summary)),
     )
-
-
-def _sure(view: Report) -> str:
-    decision = view.decision
-    if decision is None or decision.recommended is None or not decision.choice_share:
-        return ""
-    share = decision.choice_share.get(decision.recommended, 0.0)
-    return f"It is chosen in {100 * share:.0f} % of resamples."
