@@ -6,6 +6,8 @@ from slrbench.records import Decision, Sensitivity, SummaryRow
 from slrbench.reporting.display import megabytes, milliseconds, percent, row_name
 from slrbench.reporting.requirements import LIMITS, Requirements
 
+_SMALL = 0.005  # shares below that are not spoken of
+
 
 def certainty(rows: Sequence[SummaryRow], decision: Decision, *, few: bool = False) -> list[str]:
     """How sure a decision is, a phrase each: how often it would have been the same, the runner-up, doubtful limits.
@@ -19,14 +21,15 @@ def certainty(rows: Sequence[SummaryRow], decision: Decision, *, few: bool = Fal
     if few:
         found.append("too few rounds for intervals of latency: bench with 6 or more; the shares are a first hint")
     if decision.recommended is not None and decision.choice_share:
-        share = decision.choice_share.get(decision.recommended, 0.0)
-        found.append(f"{row_name(rows[decision.recommended])} is chosen in {100 * share:.0f} % of resamples")
+        mine = decision.choice_share.get(decision.recommended, 0.0)
         others = sorted(decision.choice_share.items(), key=lambda item: (-item[1], row_name(rows[item[0]])))
-        found += [
-            f"{row_name(rows[i])} in {100 * other:.0f} %"
-            for i, other in others[:4]
-            if i != decision.recommended and other >= 0.005
+        shown = [
+            f"{row_name(rows[i])} in {_percent(share)}"
+            for i, share in others[:4]
+            if i != decision.recommended and share >= _SMALL
         ]
+        chosen = f"{row_name(rows[decision.recommended])} is chosen in {_percent(mine)} of resamples"
+        found.append(", ".join([chosen, *shown]))
     if decision.runner_up is not None:
         found.append(f"runner-up: {_figures(rows[decision.runner_up])}")
     return [*found, *(f"{row_name(rows[u.row])}: {u.reason}" for u in decision.uncertain)]
@@ -35,7 +38,7 @@ def certainty(rows: Sequence[SummaryRow], decision: Decision, *, few: bool = Fal
 def front_words(rows: Sequence[SummaryRow], decision: Decision) -> str:
     """In what share of resamples rows are on the front, the surest first; empty where there are none."""
     shares = sorted(decision.front_share.items(), key=lambda item: (-item[1], row_name(rows[item[0]])))
-    shown = [f"{row_name(rows[i])} in {100 * share:.0f} %" for i, share in shares if share >= 0.005]
+    shown = [f"{row_name(rows[i])} in {_percent(share)}" for i, share in shares if share >= _SMALL]
     return f"on the front of resamples: {', '.join(shown)}" if shown else ""
 
 
@@ -64,3 +67,8 @@ def _change(rows: Sequence[SummaryRow], found: Sensitivity, asked: Requirements)
 
 def _figures(row: SummaryRow) -> str:
     return f"{row_name(row)}: {milliseconds(row.p50_s)} ms, WER {percent(row.wer)} %, {megabytes(row.size_bytes)} MB"
+
+
+def _percent(share: float) -> str:
+    """Whole percent; 100 only where it is all."""
+    return f"{100 * share:.0f} %" if share in (0.0, 1.0) or share < 0.995 else "over 99 %"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slrbench.cli.app import main
@@ -77,6 +77,7 @@ def _rows(make_row: Make, values: list[dict[str, Any]]) -> list[SummaryRow]:
     return [make_row(**fields, artifact_sha256=f"{i:064x}") for i, fields in enumerate(values)]
 
 
+@settings(max_examples=50)
 @given(values=several, asked=limits)
 def test_what_is_recommended_keeps_every_limit_and_is_on_the_front(
     make_row: Make, values: list[dict[str, Any]], asked: dict[str, Any]
@@ -97,6 +98,7 @@ def test_what_is_recommended_keeps_every_limit_and_is_on_the_front(
     )
 
 
+@settings(max_examples=50)
 @given(
     values=several, asked=limits, limit=st.sampled_from([one.name for one in LIMITS[:6]]), factor=st.floats(0.2, 0.9)
 )
@@ -116,6 +118,7 @@ def test_a_tighter_limit_never_lets_a_row_in(
         assert after.recommended == before.recommended
 
 
+@settings(max_examples=50)
 @given(values=several, asked=limits, data=st.data())
 def test_the_order_of_rows_changes_nothing(
     make_row: Make, values: list[dict[str, Any]], asked: dict[str, Any], data: st.DataObject
@@ -136,6 +139,7 @@ def test_the_order_of_rows_changes_nothing(
     ]
 
 
+@settings(max_examples=50)
 @given(values=several, factor=st.sampled_from([0.5, 2.0, 8.0]))
 def test_scaled_times_scale_where_the_choice_changes(
     make_row: Make, values: list[dict[str, Any]], factor: float
@@ -151,6 +155,7 @@ def test_scaled_times_scale_where_the_choice_changes(
     assert [(s.limit, s.value, s.direction, s.row) for s in there.sensitivity] == list(map(scaled, here.sensitivity))
 
 
+@settings(max_examples=50)
 @given(values=several, asked=limits)
 def test_the_choice_is_another_beyond_each_value_and_the_same_before_it(
     make_row: Make, values: list[dict[str, Any]], asked: dict[str, Any]
