@@ -420,6 +420,15 @@ class Decision(Record):
     )
     sensitivity: tuple[Sensitivity, ...] = ()
     nearest_miss: int | None = Field(default=None, description="where nothing is feasible: the row that misses least")
+    shortfall: float | None = Field(
+        default=None, description="by how much the nearest miss misses its worst limit, as a share of the limit"
+    )
+    choice_share: dict[int, float] = Field(
+        default_factory=dict, description="row to the share of resamples in which it is what is recommended, 0 .. 1"
+    )
+    uncertain: tuple[Rejection, ...] = Field(
+        default=(), description="rows of which an interval holds a limit: whether they meet it is not certain"
+    )
 
 
 class TrainingFigures(Record):
@@ -478,6 +487,12 @@ class Report(Record):
     comparisons: tuple[Comparison, ...] = ()
     scaling: tuple[ScalingFit, ...] = ()
     decision: Decision | None = None
+    machines: dict[str, Environment] = Field(
+        default_factory=dict, description="in a report merged from several: name of the machine to what it is"
+    )
+    decisions: dict[str, Decision] = Field(
+        default_factory=dict, description="in a report merged from several: machine to decision; ``decision`` is null"
+    )
     tables: dict[str, list[dict[str, Any]]] = Field(
         default_factory=dict, description="further tables by title (distillation ablation), one object per row"
     )

@@ -33,6 +33,8 @@ COMMANDS = {
     "pack": "Pack a model into one archive that another machine verifies and benches without torch.",
     "bench": "Measure latency, throughput, memory and size of artifacts, on several backends.",
     "profile": "Where the time of one call goes, by the network's modules and by operator.",
+    "decide": "Which file to ship within stated limits, how sure that is, and where it would change.",
+    "compare": "Compare two reports of one machine; a gate against regressions.",
     "report": "Render a report again from its report.json.",
     "data": "Preview a corpus and print its statistics.",
     "list": "List models, backends or presets.",

@@ -1,12 +1,10 @@
-"""``slrbench report``: render a report again from its report.json."""
+"""``slrbench report``: render a report again from its report.json, or put several together by machine."""
 
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from slrbench.cli import console
 
 
 class ReportFormat(StrEnum):
@@ -18,25 +16,30 @@ class ReportFormat(StrEnum):
 
 
 def command(
-    report: Annotated[Path, typer.Argument(metavar="REPORT", help="A report.json, or the folder that holds one.")],
+    reports: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="REPORT...", help="A report.json, or the folder that holds one; several give one by machine."
+        ),
+    ],
     format: Annotated[ReportFormat, typer.Option("--format", help="What to render.")] = ReportFormat.MARKDOWN,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of to stdout.")
     ] = None,
 ) -> None:
-    """Render a report again from its report.json.
+    """Render a report again from its report.json; several reports give one comparison by machine.
 
     Markdown is for people (ms, MB, percent), CSV and JSON are for programs (seconds, bytes, shares).
     """
-    from exporters.artifact import write_text_atomically
+    from slrbench.cli.delivery import deliver
+    from slrbench.reporting.merge import merge
     from slrbench.reporting.render_csv import render_csv
     from slrbench.reporting.render_markdown import render_markdown
+    from slrbench.reporting.render_merged import render_merged
     from slrbench.reporting.store import read_report, report_json
 
-    render = {ReportFormat.MARKDOWN: render_markdown, ReportFormat.CSV: render_csv, ReportFormat.JSON: report_json}
-    text = render[format](read_report(report))
-    if output is None:
-        console.result(text.removesuffix("\n"))
-    else:
-        write_text_atomically(output, text)
-        console.wrote([output])
+    found = [read_report(path) for path in reports]
+    report = found[0] if len(found) == 1 else merge(found)
+    markdown = render_merged if report.machines else render_markdown
+    render = {ReportFormat.MARKDOWN: markdown, ReportFormat.CSV: render_csv, ReportFormat.JSON: report_json}
+    deliver(render[format](report), output)

@@ -6,6 +6,7 @@ from slrbench.records import Candidate, LoadRun, Report, SummaryRow
 from slrbench.reporting.accuracy import with_intervals
 from slrbench.reporting.comparisons import compare, noise_floor
 from slrbench.reporting.decision import decide
+from slrbench.reporting.evidence import gather
 from slrbench.reporting.scaling import fits
 from slrbench.reporting.statistics import summarise
 
@@ -30,7 +31,7 @@ def derive(report: Report, *, decided: bool = True) -> Report:
             "noise_floor": floor,
             "comparisons": compare(report, rows, floor),
             "scaling": fits(rows),
-            "decision": decide(rows) if decided else None,
+            "decision": decide(rows, None, gather(rows, report.measurements, accuracies)) if decided else None,
         }
     )
 

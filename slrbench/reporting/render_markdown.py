@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from slrbench.records import Decision, Measurement, Report, SummaryRow
+from slrbench.reporting.certainty import certainty, changes, front_words
 from slrbench.reporting.comparison_tables import comparison_table, invalid_session, scaling_table, wer_table
 from slrbench.reporting.display import backend_on, megabytes, milliseconds, number, percent, row_name, with_input
 from slrbench.reporting.doubts import clips_behind, doubts
@@ -183,7 +184,18 @@ def _decision(report: Report) -> str:
         f"**{headline(report)}**",
         _reason(report),
         _front(report, decision),
+        _sure(report, decision),
         _rejected(report, decision),
+    )
+
+
+def _sure(report: Report, decision: Decision) -> str:
+    """How sure the decision is, and where it would change."""
+    rows = report.summary
+    changed = changes(rows, decision)
+    return paragraphs(
+        bullets(part for part in (*certainty(rows, decision), front_words(rows, decision)) if part),
+        paragraphs("If a limit changes:", bullets(changed)) if changed else "",
     )
 
 

@@ -428,7 +428,7 @@ def test_uint8_files_get_raw_frames(model: Path) -> None:
 def test_the_wer_is_of_the_frame_size_and_the_input_that_were_evaluated(
     exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slrbench.reporting.decision.LARGEST_WER", 10.0)  # the fixture's network was never trained
+    monkeypatch.setattr("slrbench.reporting.choice.LARGEST_WER", 10.0)  # the fixture's network was never trained
     axes = Axes(backends=("torch",), frames=(8,), sizes=(24, 32), input_kinds=("float32", "uint8"))
     report = bench(replace(options(exported), axes=axes, wer_clips=3))
     rows = [row for row in report.summary if row.scope == "end_to_end"]

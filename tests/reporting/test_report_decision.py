@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slrbench.records import Report, SummaryRow
-from slrbench.reporting.decision import LARGEST_WER, WER_TOLERANCE, decide, dominates, pareto_front
+from slrbench.reporting.choice import LARGEST_WER, WER_TOLERANCE
+from slrbench.reporting.decision import decide
+from slrbench.reporting.evidence import gather
+from slrbench.reporting.pareto import dominates, pareto_front
 
 Make = Callable[..., SummaryRow]
 
@@ -49,7 +52,9 @@ def test_the_recommended_row_is_on_the_front_within_the_tolerance_and_the_fastes
 
 
 def test_the_golden_decision_follows_from_its_summary(golden_report: Report) -> None:
-    assert decide(golden_report.summary) == golden_report.decision
+    rows = golden_report.summary
+    evidence = gather(rows, golden_report.measurements, golden_report.accuracies)
+    assert decide(rows, None, evidence) == golden_report.decision
 
 
 def _reason(rows: list[SummaryRow], index: int) -> str:

@@ -1,0 +1,64 @@
+"""``slrbench compare``: what changed from one report to another; a gate against regressions."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class ComparedScope(StrEnum):
+    """What ``--scope`` takes."""
+
+    END_TO_END = "end_to_end"
+    COMPUTE = "compute"
+
+
+def command(
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="The report of what was: a report.json or its folder.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The report of what is.")],
+    fail_if_slower: Annotated[
+        str, typer.Option("--fail-if-slower", metavar="SHARE", help="How much slower is a regression: 5% or 0.05.")
+    ] = "5%",
+    scope: Annotated[
+        ComparedScope, typer.Option("--scope", help="Which times: host to host, or run and synchronise only.")
+    ] = ComparedScope.END_TO_END,
+    allow_unlike: Annotated[
+        bool, typer.Option("--allow-unlike", help="Compare though machines or versions of runtimes differ.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Markdown, for a comment under a change.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of to stdout.")
+    ] = None,
+) -> None:
+    """Compare two reports of one machine row by row: FASTER, SLOWER, SAME or UNCLEAR, and changes of WER and size.
+
+    Exit code 1: some row is slower with its whole interval beyond --fail-if-slower, or lost its parity; differences
+    that may be noise give 0.
+    """
+    from slrbench.cli.delivery import deliver
+    from slrbench.errors import BadInputError, NegativeVerdictError
+    from slrbench.reporting.compare_reports import compare_reports, parse_share
+    from slrbench.reporting.render_compare import render_compare, render_compare_markdown, verdict_sentence
+    from slrbench.reporting.store import read_report
+
+    if json and markdown:
+        raise BadInputError("--json and --markdown cannot both be given", hint="leave one of them out")
+    compared = compare_reports(
+        read_report(base),
+        read_report(new),
+        fail_if_slower=parse_share(fail_if_slower),
+        scope=scope.value,
+        allow_unlike=allow_unlike,
+    )
+    if json:
+        text = compared.model_dump_json(indent=2) + "\n"
+    else:
+        text = render_compare_markdown(compared) if markdown else render_compare(compared)
+    deliver(text, output)
+    if compared.regressions:
+        raise NegativeVerdictError(
+            verdict_sentence(compared).removesuffix(".").replace("Regression", "regression", 1),
+            hint="bench both again to be sure; --fail-if-slower allows more",
+        )

@@ -1,0 +1,70 @@
+"""``slrbench decide``: which file to ship under stated limits, and how sure that is."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    reports: Annotated[
+        list[Path], typer.Argument(metavar="REPORT...", help="Each a report.json, or the folder that holds one.")
+    ],
+    max_p50_ms: Annotated[float | None, typer.Option(help="Largest median latency, end to end (ms).")] = None,
+    max_p99_ms: Annotated[float | None, typer.Option(help="Largest p99 latency, end to end (ms).")] = None,
+    max_size_mb: Annotated[float | None, typer.Option(help="Largest file (MB of 1,000,000 bytes).")] = None,
+    max_memory_mb: Annotated[
+        float | None, typer.Option(help="Largest peak memory (MB); on a GPU of host and device each.")
+    ] = None,
+    max_cold_start_ms: Annotated[
+        float | None, typer.Option(help="Longest import, load and first call in a fresh process (ms).")
+    ] = None,
+    max_wer: Annotated[float | None, typer.Option(help="Largest word error rate, a share: 0.15 is 15 %.")] = None,
+    min_streams: Annotated[int | None, typer.Option(help="Fewest streams of 25 fps that must be sustained.")] = None,
+    min_throughput: Annotated[float | None, typer.Option(help="Fewest clips per second.")] = None,
+    device: Annotated[str | None, typer.Option(help="Decide on this device: cpu, cuda, cuda:N.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Decide at this batch.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Decide at this number of frames.")] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="What is best: latency, throughput, size or wer; latency by default.")
+    ] = None,
+    requirements: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML with the same names; options go before it.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="The decision as one JSON document.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of to stdout.")
+    ] = None,
+) -> None:
+    """Say which file to ship under stated limits, why the others are out, and where the choice would change.
+
+    Exit code 1: nothing meets the requirements; the nearest miss is named. Reports of several machines are decided
+    machine by machine, and all of them must have something feasible.
+    """
+    from slrbench.cli.delivery import deliver
+    from slrbench.errors import NegativeVerdictError
+    from slrbench.reporting.deciding import decide_reports
+    from slrbench.reporting.requirements import read_requirements
+    from slrbench.reporting.store import read_report
+
+    options = {
+        "max_p50_ms": max_p50_ms,
+        "max_p99_ms": max_p99_ms,
+        "max_size_mb": max_size_mb,
+        "max_memory_mb": max_memory_mb,
+        "max_cold_start_ms": max_cold_start_ms,
+        "max_wer": max_wer,
+        "min_streams": min_streams,
+        "min_throughput": min_throughput,
+        "device": device,
+        "batch": batch,
+        "frames": frames,
+        "objective": objective,
+    }
+    asked = read_requirements(requirements, options)
+    decided = decide_reports([read_report(path) for path in reports], asked)
+    deliver(decided.json() if json else decided.text(), output)
+    if not decided.feasible:
+        raise NegativeVerdictError(
+            "nothing meets the requirements", hint="the nearest miss and by how much it misses stand in the answer"
+        )
