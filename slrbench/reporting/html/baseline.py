@@ -42,7 +42,8 @@ def baseline_figure(report: Report) -> Markup | None:
 def _floor_words(floor: NoiseFloor | None) -> str:
     if floor is None:
         return ""
-    return f"The baseline against itself gives {floor.ratio.low:.3f} to {floor.ratio.high:.3f}: the noise floor of this session. "
+    ends = f"{floor.ratio.low:.3f} to {floor.ratio.high:.3f}"
+    return f"The baseline against itself gives {ends}: the noise floor of this session. "
 
 
 def _band(floor: NoiseFloor | None) -> Background:

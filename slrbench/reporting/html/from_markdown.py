@@ -10,6 +10,9 @@ from slrbench.reporting.html.markup import Markup, escape, join, tag
 
 _INLINE = re.compile(r"`([^`]*)`|\*\*(.+?)\*\*|\\([|<])")
 _BETWEEN_CELLS = re.compile(r"(?<!\\)\|")
+_SHORT, _LONG = 16, 40
+"""Characters up to which a cell stays on one line, and from which it needs a wide column."""
+
 _RULE = re.compile(r"\|[\s:|-]+\|")
 
 
@@ -58,10 +61,16 @@ def _table(head: Sequence[Markup], body: Sequence[Sequence[Markup]], figures: Se
     kinds = ["number" if is_figure else None for is_figure in figures]
     header = tag("tr", *(tag("th", cell, scope="col", class_=kind) for cell, kind in zip(head, kinds, strict=True)))
     rows = [
-        tag("tr", *(tag("td", cell, class_=kind) for cell, kind in zip(cells, kinds, strict=True))) for cells in body
+        tag("tr", *(tag("td", cell, class_=kind or _length(cell)) for cell, kind in zip(cells, kinds, strict=True)))
+        for cells in body
     ]
     table = tag("table", tag("thead", header), tag("tbody", *rows))
     return tag("div", table, class_="scroll", role="region", aria_label=f"Table: {name}", tabindex="0")
+
+
+def _length(cell: Markup) -> str | None:
+    """The class of a cell of words: a short one is not broken, a long one gets room."""
+    return "short" if len(cell) <= _SHORT else "long" if len(cell) > _LONG else None
 
 
 def _inline(text: str) -> Markup:

@@ -1,4 +1,4 @@
-"""Where the time of each call lies: every raw sample, the quartiles, the median with its interval; a panel per shape."""
+"""Where the time of each call lies: every raw sample, the quartiles, the median and its interval; a panel per shape."""
 
 from collections.abc import Sequence
 from statistics import median, quantiles

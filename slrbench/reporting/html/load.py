@@ -28,8 +28,8 @@ def load_section(report: Report) -> Markup | None:
     if not drawn:
         return _results(report.load)
     caption = (
-        "p99 of the latency from the intended arrival at every load that the search tried; the dashed line is the bound. "
-        "Filled points are within it, hollow ones are not."
+        "p99 of the latency from the intended arrival at every load that the search tried; the dashed line is the "
+        "bound. Filled points are within it, hollow ones are not."
     )
     picture = figure(panels(drawn, shown=_SHOWN, rest="Further runs"), caption, table=_points(report.load))
     return join(_results(report.load), picture)

@@ -23,7 +23,7 @@ def join(*parts: Any) -> Markup:
     return Markup("".join(escape(part) for part in parts if part is not None))
 
 
-def tag(name: str, *children: Any, **attributes: Any) -> Markup:
+def tag(name: str, /, *children: Any, **attributes: Any) -> Markup:
     """One element. ``class_`` stands for ``class``, ``aria_label`` for ``aria-label``.
 
     An attribute of ``None`` or ``False`` is left out, one of ``True`` has no value; floats get at most one decimal, the

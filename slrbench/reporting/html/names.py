@@ -46,8 +46,30 @@ def decided_setting(report: Report, rows: Sequence[SummaryRow]) -> Setting | Non
 
 
 def row_of(report: Report, index: int) -> SummaryRow | None:
-    """The end-to-end row of a measurement."""
-    return next((r for r in report.summary if r.measurement == index and r.scope == "end_to_end"), None)
+    """The end-to-end row of a measurement; older reports do not number them, there the same key names the same thing."""
+    candidate = report.measurements[index].candidate
+    rows = [row for row in report.summary if row.scope == "end_to_end"]
+    numbered = next((row for row in rows if row.measurement == index), None)
+    return numbered or next((row for row in rows if row.measurement is None and _same(row, candidate)), None)
+
+
+_KEY = (
+    "model",
+    "backend",
+    "precision",
+    "variant",
+    "device",
+    "threads",
+    "batch",
+    "frames",
+    "height",
+    "width",
+    "input_kind",
+)
+
+
+def _same(row: SummaryRow, candidate: Candidate) -> bool:
+    return all(getattr(row, name) == getattr(candidate, name) for name in _KEY)
 
 
 def is_baseline(report: Report, measurement: Measurement) -> bool:

@@ -52,12 +52,12 @@ def pareto_figure(report: Report) -> Markup | None:
         return None
     label = (
         f"Scatter plot of {len(points)} files at {setting_words(points[0].row)}: word error rate from "
-        f"{percent(min(p.wer for p in points))} to {percent(max(p.wer for p in points))} percent against median latency "
-        f"from {milliseconds(points[0].row.p50_s)} to {milliseconds(points[-1].row.p50_s)} milliseconds."
+        f"{percent(min(p.wer for p in points))} to {percent(max(p.wer for p in points))} percent against median "
+        f"latency from {milliseconds(points[0].row.p50_s)} to {milliseconds(points[-1].row.p50_s)} milliseconds."
     )
     caption = (
-        f"WER against end-to-end latency (p50) at {setting_words(points[0].row)}; left and below is better. The area of "
-        "a disc is the size of the file, bars are 95 % intervals where they are known."
+        f"WER against end-to-end latency (p50) at {setting_words(points[0].row)}; left and below is better. The area "
+        "of a disc is the size of the file, bars are 95 % intervals where they are known."
     )
     key = (
         [("front", "Pareto front: nothing is at most as slow, as wrong and as large")] if _front(report, points) else []
@@ -73,7 +73,7 @@ def _picture(report: Report, points: Sequence[_Point], label: str, width: float,
     times = [end for p in points for end in (*p.time_ends, p.row.p50_s)]
     x = spanning(times, left + 14, width - 26, log=None)
     y = spanning([end for p in points for end in (*p.wer_ends, p.wer)], bottom - 14, top + 14, from_zero=True)
-    horizontal_axis(drawing, x, top, bottom, in_unit(1e-3), f"p50, ms{' (logarithmic)' if x.log else ''}")
+    horizontal_axis(drawing, x, top, bottom, in_unit(1e-3), f"p50, ms{' (logarithmic)' if x.log else ''}", left=left)
     vertical_axis(drawing, y, left, width - 8, in_unit(1e-2), "WER, %")
     _draw_front(drawing, x, y, _front(report, points))
     largest = max(p.row.size_bytes for p in points)
@@ -84,8 +84,8 @@ def _picture(report: Report, points: Sequence[_Point], label: str, width: float,
         drawing.line(x(p.time_ends[0]), at_y, x(p.time_ends[1]), at_y, f"bar {colour}")
         drawing.line(at_x, y(p.wer_ends[0]), at_x, y(p.wer_ends[1]), f"bar {colour}")
     taken = Taken(width, height)
-    for p in points:
-        taken.add(x(p.row.p50_s), y(p.wer), 4.0, 4.0)
+    for p, radius in zip(points, radii, strict=True):
+        taken.add(x(p.row.p50_s), y(p.wer), 1.6 * radius, 1.6 * radius)
     order = sorted(range(len(points)), key=lambda k: -radii[k])  # small discs lie upon large ones
     for k in order:
         p = points[k]

@@ -34,9 +34,9 @@ def roofline_figure(report: Report) -> Markup | None:
     items = [(_peak_name(peak), _panel(report, peak, places)) for peak, places in under]
     caption = (
         "Speed (compute, p50) against operations per byte, on logarithmic axes. Bytes are the file and one input, the "
-        "least that a call must read; what a runtime reads and writes beside is not known, so files stand further right "
-        "than a profiler would place them. The lines are what this machine reached with a large matrix product and a "
-        "stream copy in the same run. The numbers are those of the table."
+        "least that a call must read; what a runtime reads and writes beside is not known, so files stand further "
+        "right than a profiler would place them. The lines are what this machine reached with a large matrix product "
+        "and a stream copy in the same run. The numbers are those of the table."
     )
     return figure(panels(items, shown=_SHOWN, rest="Other roofs"), caption, table=_table(under))
 

@@ -16,8 +16,10 @@ def in_unit(unit: float) -> Words:
     return lambda value: f"{float(f'{value / unit:.6g}'):,.10g}"
 
 
-def horizontal_axis(drawing: Drawing, scale: Scale, top: float, bottom: float, words: Words, name: str) -> None:
-    """Figures and their name below ``bottom``, grid lines up to ``top``."""
+def horizontal_axis(
+    drawing: Drawing, scale: Scale, top: float, bottom: float, words: Words, name: str, *, left: float | None = None
+) -> None:
+    """Figures and their name below ``bottom``, grid lines up to ``top``; the line begins at ``left``, if given."""
     apart = max(70.0, CHARACTER * 9)
     for tick in scale.ticks(max(2, int((scale.end - scale.start) / apart))):
         x = scale(tick)
@@ -25,7 +27,7 @@ def horizontal_axis(drawing: Drawing, scale: Scale, top: float, bottom: float, w
         label = words(tick)
         half = CHARACTER * len(label) / 2
         drawing.text(min(max(x, half), drawing.width - half), bottom + 16, label, kind="tick", anchor="middle")
-    drawing.line(scale.start, bottom, scale.end, bottom, "axis")
+    drawing.line(scale.start if left is None else left, bottom, scale.end, bottom, "axis")
     drawing.text((scale.start + scale.end) / 2, bottom + 34, name, kind="name", anchor="middle")
 
 

@@ -8,7 +8,7 @@ from slrbench.reporting.html.charts.drawing import CHARACTER, Drawing
 from slrbench.reporting.html.charts.scale import Scale, spanning
 from slrbench.reporting.html.markup import Markup, join
 
-WIDE, NARROW = 720.0, 340.0
+WIDE, NARROW = 900.0, 340.0
 """Widths (pixels) of the two drawings of a picture: the page shows the one that fits, so that text keeps its size."""
 
 _PAD = 12.0
