@@ -6,10 +6,14 @@ from slrbench.records import Comparison, NoiseFloor, Report
 from slrbench.reporting.html.charts.drawing import Drawing
 from slrbench.reporting.html.charts.rows import Axis, Background, Row, rows_picture
 from slrbench.reporting.html.charts.scale import Scale
-from slrbench.reporting.html.figure import figure
+from slrbench.reporting.html.figure import figure, panels
 from slrbench.reporting.html.from_markdown import table_html
 from slrbench.reporting.html.markup import Markup
-from slrbench.reporting.html.names import name_of, shape_of
+from slrbench.reporting.html.names import name_of, setting_words, shape_of
+
+
+_SHOWN = 4
+"""Panels that are shown at once."""
 
 
 def baseline_figure(report: Report) -> Markup | None:
@@ -18,12 +22,9 @@ def baseline_figure(report: Report) -> Markup | None:
     if not shown:
         return None
     floor = report.noise_floor
-    rows = [_row(report, comparison) for comparison in shown]
-    values = [1.0, *(end for c in shown for end in (c.ratio.low, c.ratio.high))]
-    if floor is not None:
-        values += [floor.ratio.low, floor.ratio.high, 1 - floor.threshold, 1 + floor.threshold]
-    axis = Axis(values, lambda value: f"{value:g}", "time / baseline's time; left is faster", background=_band(floor))
-    said = "; ".join(f"{row.name}: {row.figure}" for row in rows)
+    groups: dict[str, list[Comparison]] = {}
+    for comparison in shown:
+        groups.setdefault(setting_words(report.summary[comparison.row]), []).append(comparison)
     baselines = dict.fromkeys(name_of(report.summary[c.baseline]) for c in shown)
     caption = (
         f"Time against {', '.join(baselines)}, paired by round, with 95 % intervals. {_floor_words(floor)}FASTER and "
@@ -35,8 +36,20 @@ def baseline_figure(report: Report) -> Markup | None:
             ("floor", "the baseline against itself (A/A)"),
             ("threshold", f"practical threshold, ±{100 * floor.threshold:g} %"),
         ]
-    picture = rows_picture(rows, axis, f"Forest plot of the time relative to the baseline. {said}.", height=18.0)
+    drawn = [(setting, _panel(report, comparisons)) for setting, comparisons in groups.items()]
+    picture = panels(drawn, shown=_SHOWN, rest="Other shapes", kind="stack")
     return figure(picture, caption, key=key, table=_table(report))
+
+
+def _panel(report: Report, comparisons: Sequence[Comparison]) -> Markup:
+    floor = report.noise_floor
+    rows = [_row(report, comparison) for comparison in comparisons]
+    values = [1.0, *(end for c in comparisons for end in (c.ratio.low, c.ratio.high))]
+    if floor is not None:
+        values += [floor.ratio.low, floor.ratio.high, 1 - floor.threshold, 1 + floor.threshold]
+    axis = Axis(values, lambda value: f"{value:g}", "time / baseline's time; left is faster", background=_band(floor))
+    said = "; ".join(f"{row.name}: {row.figure}" for row in rows)
+    return rows_picture(rows, axis, f"Forest plot of the time relative to the baseline. {said}.", height=18.0)
 
 
 def _floor_words(floor: NoiseFloor | None) -> str:
@@ -68,7 +81,7 @@ def _row(report: Report, comparison: Comparison) -> Row:
         drawing.rect(x(ratio.low), y - 3, x(ratio.high) - x(ratio.low), 6, f"verdict {kind}")
         drawing.circle(x(ratio.value), y, 5.0, f"verdict {kind}")
 
-    return Row(f"{name_of(row)}, {shape_of(row)}", f"×{ratio.value:.3f} {comparison.verdict}", draw)
+    return Row(name_of(row), f"×{ratio.value:.3f} {comparison.verdict}", draw)
 
 
 def _table(report: Report) -> Markup:

@@ -17,6 +17,9 @@ from slrbench.reporting.html.names import is_baseline, model_class, name_of, row
 _SHOWN = 4
 """Panels that are shown at once."""
 
+_LOG_FROM = 3.0
+"""Slowest over fastest call from which the axis is logarithmic: few slow calls would else press the others together."""
+
 _GOLDEN = 0.618034
 """Spreads samples over the height of their row evenly and the same at every rendering."""
 
@@ -64,9 +67,12 @@ def marked_samples(measurement: Measurement) -> set[int]:
 def _panel(report: Report, group: Sequence[tuple[Measurement, SummaryRow | None, str]]) -> Markup:
     rows = [_row(report, m, row, name) for m, row, name in group]
     values = [sample for m, _, _ in group for sample in m.end_to_end_s]
+    log = min(values) > 0 and max(values) > _LOG_FROM * min(values)
     named = "; ".join(f"{name}: median {milliseconds(_p50(m, row))} ms" for m, row, name in group)
     label = f"Strip plot of the time of every call. {named}."
-    return rows_picture(rows, Axis(values, in_unit(1e-3), "ms per call"), label)
+    return rows_picture(
+        rows, Axis(values, in_unit(1e-3), f"ms per call{' (logarithmic)' if log else ''}", log=log), label
+    )
 
 
 def _p50(measurement: Measurement, row: SummaryRow | None) -> float:

@@ -16,7 +16,7 @@ def name_of(what: SummaryRow | Candidate) -> str:
 
 def shape_of(what: SummaryRow | Candidate) -> str:
     """Batch, frames and size of the frames."""
-    return f"{what.batch} × {what.frames} frames of {what.height} × {what.width}"
+    return f"{what.batch} × {what.frames}, {what.height} × {what.width} px"
 
 
 def setting_of(what: SummaryRow | Candidate) -> Setting:
@@ -46,7 +46,7 @@ def decided_setting(report: Report, rows: Sequence[SummaryRow]) -> Setting | Non
 
 
 def row_of(report: Report, index: int) -> SummaryRow | None:
-    """The end-to-end row of a measurement; older reports do not number them, there the same key names the same thing."""
+    """The end-to-end row of a measurement; older reports have no numbers, so the key is compared."""
     candidate = report.measurements[index].candidate
     rows = [row for row in report.summary if row.scope == "end_to_end"]
     numbered = next((row for row in rows if row.measurement == index), None)

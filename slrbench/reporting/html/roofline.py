@@ -7,15 +7,20 @@ from slrbench.reporting.display import milliseconds, number, percent
 from slrbench.reporting.html.charts.axes import in_unit
 from slrbench.reporting.html.charts.drawing import Drawing
 from slrbench.reporting.html.charts.places import Taken
-from slrbench.reporting.html.charts.plane import HEIGHT, WIDTH, Side, plane
+from slrbench.reporting.html.charts.plane import Side, plane
+from slrbench.reporting.html.charts.rows import both_widths
 from slrbench.reporting.html.charts.scale import Scale
 from slrbench.reporting.html.figure import figure, panels
 from slrbench.reporting.html.from_markdown import table_html
 from slrbench.reporting.html.markup import Markup
-from slrbench.reporting.html.names import model_class, name_of, shape_of
+from slrbench.reporting.html.names import decided_setting, model_class, name_of, setting_of, shape_of
 
 _SHOWN = 6
 """Panels that are shown at once."""
+
+
+_MOST = 12
+"""Files under one roof up to which all are drawn."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +36,14 @@ def roofline_figure(report: Report) -> Markup | None:
     under = [(peak, places) for peak in report.peaks if (places := _places(report, peak))]
     if not under:
         return None
-    items = [(_peak_name(peak), _panel(report, peak, places)) for peak, places in under]
+    items = [(_peak_name(peak), _panel(report, peak, _drawn(report, places))) for peak, places in under]
     caption = (
         "Speed (compute, p50) against operations per byte, on logarithmic axes. Bytes are the file and one input, the "
         "least that a call must read; what a runtime reads and writes beside is not known, so files stand further "
         "right than a profiler would place them. The lines are what this machine reached with a large matrix product "
         "and a stream copy in the same run. The numbers are those of the table."
     )
-    return figure(panels(items, shown=_SHOWN, rest="Other roofs"), caption, table=_table(under))
+    return figure(panels(items, shown=_SHOWN, rest="Other roofs", kind="stack"), caption, table=_table(under))
 
 
 def _peak_name(peak: MachinePeak) -> str:
@@ -57,6 +62,13 @@ def _places(report: Report, peak: MachinePeak) -> list[_Place]:
     return [
         _Place(n, r, 2 * (r.macs or 0) / _least_bytes(r), 2 * (r.macs or 0) / r.p50_s) for n, r in enumerate(rows, 1)
     ]
+
+
+def _drawn(report: Report, places: list[_Place]) -> list[_Place]:
+    """All, or where those are too many to tell apart, the ones at the decision's shape."""
+    setting = decided_setting(report, [p.row for p in places])
+    decided = [p for p in places if setting_of(p.row) == setting]
+    return decided if len(places) > _MOST and decided else places
 
 
 def _least_bytes(row: SummaryRow) -> int:
@@ -79,7 +91,7 @@ def _panel(report: Report, peak: MachinePeak, places: list[_Place]) -> Markup:
             drawing.polyline([(x(start), y(start * width)), (x(top / width), y(top)), (x(right), y(top))], "roof")
         else:
             drawing.polyline([(x(left), y(top)), (x(right), y(top))], "roof")
-        taken = Taken(WIDTH, HEIGHT)
+        taken = Taken(drawing.width, drawing.height)
         for p in places:
             drawing.circle(x(p.intensity), y(p.speed), 4.0, f"point {model_class(report, p.row.model)}", name_of(p.row))
             taken.add(x(p.intensity), y(p.speed), 8.0, 8.0)
@@ -88,12 +100,10 @@ def _panel(report: Report, peak: MachinePeak, places: list[_Place]) -> Markup:
             drawing.text(at[0], at[1] + 4, str(p.number), kind="mark", anchor="middle")
 
     said = "; ".join(f"{name_of(p.row)} {number(p.speed, 1e9)}" for p in places)
-    return plane(
-        Side([left, right], in_unit(1.0), "operations per byte", log=True),
-        Side([*speeds, min(speeds) / 1.5], in_unit(1e9), "GFLOP/s", log=True),
-        draw,
-        f"Roofline of {_peak_name(peak)}: at most {number(top, 1e9)} GFLOP per second. Reached: {said}.",
-    )
+    label = f"Roofline of {_peak_name(peak)}: at most {number(top, 1e9)} GFLOP per second. Reached: {said}."
+    x = Side([left, right], in_unit(1.0), "operations per byte (logarithmic)", log=True)
+    y = Side([*speeds, min(speeds) / 1.5], in_unit(1e9), "GFLOP/s", log=True)
+    return both_widths(lambda wide, kind: plane(x, y, draw, label, width=min(wide, 640.0), height=320.0, kind=kind))
 
 
 def _table(under: list[tuple[MachinePeak, list[_Place]]]) -> Markup:

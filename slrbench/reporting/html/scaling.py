@@ -59,11 +59,21 @@ def _panel(report: Report, fit: ScalingFit) -> Markup:
 
     points = ", ".join(f"{_written(fit, value)} at {at:g}" for at, value in fit.points)
     return plane(
-        Side(ends, in_unit(1.0), fit.axis),
+        Side(ends, in_unit(1.0), fit.axis, ticks=_apart([at for at, _ in fit.points])),
         Side([*(value for _, value in fit.points), *(value for _, value in line)], in_unit(unit), name, from_zero=True),
         draw,
         f"{name_of(row)}: {_figure(fit)} over {fit.axis}. {points}. Fitted: {_slope(fit)}.",
     )
+
+
+def _apart(values: list[float]) -> list[float]:
+    """The measured places, without those whose words would run into the one before."""
+    kept: list[float] = []
+    room = 0.09 * (max(values) - min(values))
+    for value in sorted(values):
+        if not kept or value - kept[-1] >= room:
+            kept.append(value)
+    return kept
 
 
 def _table(report: Report) -> Markup:

@@ -20,17 +20,24 @@ class Side:
     name: str
     log: bool | None = False
     from_zero: bool = False
+    ticks: Sequence[float] | None = None
 
 
-def plane(x: Side, y: Side, draw: Callable[[Drawing, Scale, Scale], None], label: str) -> Markup:
-    """The axes, and upon them what ``draw`` draws with both scales."""
-    top, bottom = 26.0, HEIGHT - BELOW
+Draw = Callable[[Drawing, Scale, Scale], None]
+"""Draws upon the axes, with the scales of both."""
+
+
+def plane(
+    x: Side, y: Side, draw: Draw, label: str, *, width: float = WIDTH, height: float = HEIGHT, kind: str = ""
+) -> Markup:
+    """The axes, and upon them what ``draw`` draws."""
+    top, bottom = 26.0, height - BELOW
     tall = spanning(y.values, bottom, top, log=y.log, from_zero=y.from_zero)
     widest = max((len(y.words(tick)) for tick in tall.ticks(4)), default=1)
     left = max(30.0, CHARACTER * widest + 10)
-    wide = spanning(x.values, left + 8, WIDTH - 8, log=x.log, from_zero=x.from_zero)
-    drawing = Drawing(WIDTH, HEIGHT)
-    horizontal_axis(drawing, wide, top, bottom, x.words, x.name, left=left)
-    vertical_axis(drawing, tall, left, WIDTH - 8, y.words, y.name)
+    wide = spanning(x.values, left + 8, width - 8, log=x.log, from_zero=x.from_zero)
+    drawing = Drawing(width, height)
+    horizontal_axis(drawing, wide, top, bottom, x.words, x.name, left=left, ticks=x.ticks)
+    vertical_axis(drawing, tall, left, width - 8, y.words, y.name)
     draw(drawing, wide, tall)
-    return drawing.svg(label)
+    return drawing.svg(label, kind)

@@ -14,6 +14,7 @@ WIDE, NARROW = 900.0, 340.0
 _PAD = 12.0
 _NAME = 16.0
 _BETWEEN = 14.0
+_TIGHT = 8.0
 
 
 Background = Callable[[Drawing, Scale, float, float], None]
@@ -27,7 +28,6 @@ class Row:
     name: str
     figure: str
     draw: Callable[[Drawing, Scale, float], None]
-    strong: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,38 @@ def rows_picture(rows: Sequence[Row], axis: Axis, label: str, *, height: float =
     return both_widths(lambda width, kind: _picture(rows, axis, label, height, width, kind))
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """Where things stand in a picture of this width: names beside the rows where there is room, else above them."""
+
+    start: float
+    end: float
+    each: float
+    middle: float  # of a row's marks, below its top
+    name_room: float
+    name_y: float
+
+
+def _layout(rows: Sequence[Row], height: float, width: float, kind: str) -> _Layout:
+    figure = CHARACTER * max(len(row.figure) for row in rows)
+    if kind == "narrow":
+        return _Layout(_PAD, width - _PAD, _NAME + height + _BETWEEN, _NAME + height / 2, width - figure - 12, 11.0)
+    names = min(CHARACTER * max(len(row.name) for row in rows), 0.38 * width)
+    each = height + _TIGHT
+    return _Layout(names + 2 * _PAD, width - figure - 2 * _PAD, each, each / 2, names + CHARACTER, each / 2 + 4)
+
+
 def _picture(rows: Sequence[Row], axis: Axis, label: str, height: float, width: float, kind: str) -> Markup:
-    each = _NAME + height + _BETWEEN
-    bottom = 4 + each * len(rows)
+    layout = _layout(rows, height, width, kind)
+    bottom = 4 + layout.each * len(rows)
     drawing = Drawing(width, bottom + BELOW)
-    scale = spanning(axis.values, _PAD, width - _PAD, log=axis.log)
+    scale = spanning(axis.values, layout.start, layout.end, log=axis.log)
     if axis.background is not None:
         axis.background(drawing, scale, 0.0, bottom)
     horizontal_axis(drawing, scale, 0.0, bottom, axis.words, axis.name)
     for number, row in enumerate(rows):
-        top = 4 + number * each
-        room = width - CHARACTER * (len(row.figure) + 2)
-        drawing.text(0.0, top + 11, row.name, kind="label strong" if row.strong else "label", most=room)
-        drawing.text(width, top + 11, row.figure, kind="figure", anchor="end")
-        row.draw(drawing, scale, top + _NAME + height / 2)
+        top = 4 + number * layout.each
+        drawing.text(0.0, top + layout.name_y, row.name, kind="label", most=layout.name_room)
+        drawing.text(width, top + layout.name_y, row.figure, kind="figure", anchor="end")
+        row.draw(drawing, scale, top + layout.middle)
     return drawing.svg(label, kind)
