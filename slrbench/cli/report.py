@@ -15,6 +15,15 @@ class ReportFormat(StrEnum):
     MARKDOWN = "markdown"
     CSV = "csv"
     JSON = "json"
+    HTML = "html"
+
+
+def _print_schema(asked: bool) -> None:
+    if asked:
+        from slrbench.reporting.schema import schema_text
+
+        console.result(schema_text().removesuffix("\n"))
+        raise typer.Exit
 
 
 def command(
@@ -23,17 +32,27 @@ def command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of to stdout.")
     ] = None,
+    schema: Annotated[
+        bool,
+        typer.Option("--schema", callback=_print_schema, is_eager=True, help="Print the JSON Schema of report.json."),
+    ] = False,
 ) -> None:
     """Render a report again from its report.json.
 
-    Markdown is for people (ms, MB, percent), CSV and JSON are for programs (seconds, bytes, shares).
+    Markdown and HTML are for people (ms, MB, percent), CSV and JSON are for programs (seconds, bytes, shares).
     """
     from exporters.artifact import write_text_atomically
+    from slrbench.reporting.html.page import render_html
     from slrbench.reporting.render_csv import render_csv
     from slrbench.reporting.render_markdown import render_markdown
     from slrbench.reporting.store import read_report, report_json
 
-    render = {ReportFormat.MARKDOWN: render_markdown, ReportFormat.CSV: render_csv, ReportFormat.JSON: report_json}
+    render = {
+        ReportFormat.MARKDOWN: render_markdown,
+        ReportFormat.HTML: render_html,
+        ReportFormat.CSV: render_csv,
+        ReportFormat.JSON: report_json,
+    }
     text = render[format](read_report(report))
     if output is None:
         console.result(text.removesuffix("\n"))

@@ -11,7 +11,6 @@ from slrbench.reporting.html.from_markdown import table_html
 from slrbench.reporting.html.markup import Markup
 from slrbench.reporting.html.names import name_of, setting_words, shape_of
 
-
 _SHOWN = 4
 """Panels that are shown at once."""
 
@@ -79,7 +78,7 @@ def _row(report: Report, comparison: Comparison) -> Row:
     def draw(drawing: Drawing, x: Scale, y: float) -> None:
         kind = comparison.verdict.lower()
         drawing.rect(x(ratio.low), y - 3, x(ratio.high) - x(ratio.low), 6, f"verdict {kind}")
-        drawing.circle(x(ratio.value), y, 5.0, f"verdict {kind}")
+        drawing.rect(x(ratio.value) - 1.5, y - 8, 3.0, 16, f"verdict {kind}")
 
     return Row(name_of(row), f"×{ratio.value:.3f} {comparison.verdict}", draw)
 

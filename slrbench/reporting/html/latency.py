@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import median, quantiles
 
 from slrbench.records import Measurement, Report, SummaryRow
-from slrbench.reporting.display import milliseconds
+from slrbench.reporting.display import backend_on, milliseconds
 from slrbench.reporting.html.charts.axes import in_unit
 from slrbench.reporting.html.charts.drawing import Drawing
 from slrbench.reporting.html.charts.rows import Axis, Row, rows_picture
@@ -12,7 +12,7 @@ from slrbench.reporting.html.charts.scale import Scale
 from slrbench.reporting.html.figure import figure, panels
 from slrbench.reporting.html.from_markdown import table_html
 from slrbench.reporting.html.markup import Markup
-from slrbench.reporting.html.names import is_baseline, model_class, name_of, row_of, setting_of, setting_words
+from slrbench.reporting.html.names import is_baseline, model_class, row_of, setting_of, setting_words
 
 _SHOWN = 4
 """Panels that are shown at once."""
@@ -30,10 +30,10 @@ def latency_figure(report: Report) -> Markup | None:
     for index, m in enumerate(report.measurements):
         if m.end_to_end_s:
             key = (*setting_of(m.candidate), m.candidate.model)
-            name = name_of(m.candidate) + (" (baseline)" if is_baseline(report, m) else "")
+            name = backend_on(m.candidate) + (" (baseline)" if is_baseline(report, m) else "")
             groups.setdefault(key, []).append((m, row_of(report, index), name))
             if report.control is not None and is_baseline(report, m) and report.control.end_to_end_s:
-                groups[key].append((report.control, None, f"{name_of(m.candidate)} again (A/A)"))
+                groups[key].append((report.control, None, f"{backend_on(m.candidate)} again (A/A)"))
     if not groups:
         return None
     items = []
@@ -111,7 +111,7 @@ def _table(groups: Sequence[Sequence[tuple[Measurement, SummaryRow | None, str]]
         interval = None if row is None else row.p50_interval
         rows.append(
             (
-                name,
+                f"{m.candidate.model} on {name}",
                 setting_words(m.candidate),
                 *map(milliseconds, (times[0], low, _p50(m, row), high, times[-1])),
                 None if interval is None else f"{milliseconds(interval.low)} to {milliseconds(interval.high)}",

@@ -7,7 +7,7 @@ from slrbench.reporting.html.charts.scale import Scale
 
 Words = Callable[[float], str]
 
-_APART = 70.0
+_APART = 58.0
 
 BELOW = 40.0
 """Height (pixels) that a horizontal axis with its words takes."""
