@@ -102,7 +102,7 @@ class Browser:
         self.events.clear()
         self.call("Page.navigate", url=page.absolute().as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
-            self.events.append(self._receive())
+            self.wait()
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page."""
@@ -130,6 +130,10 @@ class Browser:
         """A PNG of the page."""
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(shot["data"]))
+
+    def wait(self) -> None:
+        """Take the next event, when it comes."""
+        self.events.append(self._receive())
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:

@@ -29,11 +29,11 @@ def latency_figure(report: Report) -> Markup | None:
     groups: dict[tuple[object, ...], list[tuple[Measurement, SummaryRow | None, str]]] = {}
     for index, m in enumerate(report.measurements):
         if m.end_to_end_s:
-            key = (*setting_of(m.candidate), m.candidate.model)
+            panel = (*setting_of(m.candidate), m.candidate.model)
             name = backend_on(m.candidate) + (" (baseline)" if is_baseline(report, m) else "")
-            groups.setdefault(key, []).append((m, row_of(report, index), name))
+            groups.setdefault(panel, []).append((m, row_of(report, index), name))
             if report.control is not None and is_baseline(report, m) and report.control.end_to_end_s:
-                groups[key].append((report.control, None, f"{backend_on(m.candidate)} again (A/A)"))
+                groups[panel].append((report.control, None, f"{backend_on(m.candidate)} again (A/A)"))
     if not groups:
         return None
     items = []

@@ -25,7 +25,7 @@ class Taken:
             for away in (2.0, 12.0, 24.0)
             for dx, dy in _ROUND
         ]
-        best = min(tried, key=lambda at: (self._covered(_box(*at, width, height)), tried.index(at)))
+        best = min(tried, key=lambda at: (self._covered(_box(at[0], at[1], width, height)), tried.index(at)))
         self.add(*best, width, height)
         return best
 
