@@ -104,11 +104,11 @@ def test_dark_differs_from_light(browser: Browser, page: Path) -> None:
 
 
 def test_paper_shows_what_is_folded_on_the_screen(browser: Browser, page: Path) -> None:
-    table = "document.querySelector('figure details table').getBoundingClientRect().height"
+    table = "document.querySelector('figure details table').checkVisibility()"
     browser.open(page, width=1100)
-    assert browser.evaluate(table) == 0
+    assert browser.evaluate(table) is False
     browser.open(page, width=1100, media="print", scheme="dark")
-    assert browser.evaluate(table) > 0
+    assert browser.evaluate(table) is True
     assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert browser.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
 

@@ -173,11 +173,19 @@ def test_a_file_on_the_front_and_the_recommended_one_are_told_apart(page: Elemen
     assert "87" in trade_off.every("table")[0].text
 
 
+def test_a_file_without_passed_parity_is_drawn_as_such(gpu_report: Report, page: Element) -> None:
+    trade_off = next(e for e in parsed(render_html(gpu_report)).every("figure") if "Pareto" in e.text)
+    classes = [circle.attributes["class"] for circle in trade_off.every("svg")[0].every("circle")]
+    assert sum("unproven" in kind for kind in classes) == 1
+    assert "parity failed" in trade_off.every("table")[0].text
+    assert not [c for c in page.every("circle") if "unproven" in c.attributes["class"]]
+
+
 def test_an_invalid_session_says_so_before_anything_else(rich_report: Report) -> None:
     main = parsed(render_html(enriched_report(valid=False))).every("main")[0]
     opening = main.children[0]
     assert isinstance(opening, Element)
-    assert "This session is not valid" in opening.text
+    assert opening.text.startswith("This session is not valid")
     assert "A/A" in opening.text
     assert "not valid" not in parsed(render_html(rich_report)).every("main")[0].children[0].text  # type: ignore[union-attr]
 

@@ -11,10 +11,11 @@ from slrbench.reporting.render_markdown import headline
 
 def opening(report: Report) -> Markup:
     """The sentence, the doubts, and the figures of the recommended row."""
+    invalid = report.noise_floor is not None and not report.noise_floor.valid
+    sentence, against = tag("p", headline(report), class_="headline"), _doubts(report)
     return tag(
         "div",
-        tag("p", headline(report), class_="headline"),
-        _doubts(report),
+        *((against, sentence) if invalid else (sentence, against)),  # nothing is read before that it does not hold
         _key_figures(report),
         class_="opening",
     )

@@ -59,9 +59,11 @@ def pareto_figure(report: Report) -> Markup | None:
         f"WER against end-to-end latency (p50) at {setting_words(points[0].row)}; left and below is better. The area "
         "of a disc is the size of the file, bars are 95 % intervals where they are known."
     )
-    key = (
-        [("front", "Pareto front: nothing is at most as slow, as wrong and as large")] if _front(report, points) else []
-    )
+    key = []
+    if _front(report, points):
+        key.append(("front", "Pareto front: nothing is at most as slow, as wrong and as large"))
+    if not all(map(_is_proven, points)):
+        key.append(("unproven", "parity not passed: on no front"))
     picture = both_widths(lambda width, kind: _picture(report, points, label, width, kind))
     return figure(Markup(picture + _legend(report, points)), caption, key=key, table=_table(report, points))
 
@@ -90,7 +92,8 @@ def _picture(report: Report, points: Sequence[_Point], label: str, width: float,
     for k in order:
         p = points[k]
         chosen = _is_recommended(report, p)
-        kind_of_disc = f"disc {model_class(report, p.row.model)}{' chosen' if chosen else ''}"
+        state = " chosen" if chosen else "" if _is_proven(p) else " unproven"
+        kind_of_disc = f"disc {model_class(report, p.row.model)}{state}"
         drawing.circle(x(p.row.p50_s), y(p.wer), radii[k], kind_of_disc, title=_words(p))
         drawing.circle(x(p.row.p50_s), y(p.wer), 1.5, f"centre {model_class(report, p.row.model)}")
     for k, p in enumerate(points):
@@ -124,6 +127,11 @@ def _is_recommended(report: Report, point: _Point) -> bool:
     return report.decision is not None and report.decision.recommended == point.index
 
 
+def _is_proven(point: _Point) -> bool:
+    """Whether parity passed for that very file; else it is on no front, wherever it lies."""
+    return point.row.parity == "passed"
+
+
 def _words(point: _Point) -> str:
     row = point.row
     figures = f"{milliseconds(row.p50_s)} ms, WER {percent(point.wer)} %, {megabytes(row.size_bytes)} MB"
@@ -153,7 +161,7 @@ def _table(report: Report, points: Sequence[_Point]) -> Markup:
         (
             k + 1,
             name_of(p.row),
-            "recommended" if _is_recommended(report, p) else "on the front" if p.index in front else "",
+            _standing(report, p, front),
             milliseconds(p.row.p50_s),
             _ends(p.row.p50_interval is not None, *map(milliseconds, p.time_ends)),
             percent(p.wer),
@@ -171,6 +179,14 @@ def _table(report: Report, points: Sequence[_Point]) -> Markup:
         "WER, latency and size",
         left=sum(k < 3 for k in shown),
     )
+
+
+def _standing(report: Report, point: _Point, front: set[int]) -> str:
+    if _is_recommended(report, point):
+        return "recommended"
+    if point.index in front:
+        return "on the front"
+    return "" if _is_proven(point) else f"parity {point.row.parity}"
 
 
 def _ends(known: bool, low: str, high: str) -> str:
