@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from slrbench.cli.app import main
-from slrbench.reporting.store import read_report, write_report
 
 
 @pytest.mark.parametrize(
@@ -17,13 +16,6 @@ def test_every_format_is_rendered_again(
 ) -> None:
     assert main(["report", str(golden_folder), "--format", format]) == 0
     assert capsys.readouterr().out == (golden_folder / name).read_text(encoding="utf-8")
-
-
-def test_html_is_the_page_that_a_benchmark_writes(golden_folder: Path, tmp_path: Path) -> None:
-    target = tmp_path / "again.html"
-    assert main(["report", str(golden_folder), "--format", "html", "--output", str(target)]) == 0
-    write_report(tmp_path, read_report(golden_folder))
-    assert target.read_bytes() == (tmp_path / "report.html").read_bytes()
 
 
 def test_markdown_is_the_default(golden_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
