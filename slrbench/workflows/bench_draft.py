@@ -8,8 +8,7 @@ from slrbench.errors import SlrbenchError
 from slrbench.measure.environment import capture_environment
 from slrbench.measure.rounds import Infer, MeasureResult, MeasureSettings
 from slrbench.records import Accuracy, Candidate, Environment, Measurement, Report, TrainingFigures
-from slrbench.reporting.decision import decide
-from slrbench.reporting.statistics import summarise
+from slrbench.reporting.derive import derive
 from slrbench.training.card import CheckpointCard
 from slrbench.workflows.bench_axes import Axes
 from slrbench.workflows.bench_candidates import BenchModel, Plan
@@ -77,13 +76,12 @@ class Draft:
     def report(self, result: MeasureResult | None, *, rounds_done: int | None = None) -> Report:
         """What is known by now; ``rounds_done`` where rounds are still missing, and then nothing is decided."""
         measurements = tuple(map(self._shared, result.measurements)) if result is not None else ()
-        rows = summarise(measurements, self.accuracies)
         notes = list(self.notes)
         if rounds_done is not None:
             notes.insert(0, f"incomplete: {rounds_done} of {self.settings.rounds} rounds, no WER yet")
         skipped = (*(row for row, _ in self.plan.refused), *(result.skipped if result is not None else ()))
         names = [_name(candidate) for candidate in self.plan.candidates]
-        return Report(
+        report = Report(
             title=self.title,
             command=self.command,
             created_at=self.environment.created_at,
@@ -99,10 +97,9 @@ class Draft:
                 "candidates": names,
                 "order": [list(order) for order in result.order] if result is not None else [],
             },
-            summary=rows,
-            decision=decide(rows) if rounds_done is None else None,
             notes=tuple(map(self._from_here, notes)),
         )
+        return derive(report, decided=rounds_done is None)
 
     def _shared(self, measurement: Measurement) -> Measurement:
         """The measurement as a report shows it; workers open the path as it is."""
