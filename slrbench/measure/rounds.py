@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slrbench.errors import SlrbenchError
+from slrbench.measure.gathered import Gatherer, actual_of, fields_of, warnings_of
 from slrbench.measure.gpu_environment import GpuWatch
 from slrbench.measure.gpu_rounds import GpuRounds, gpu_device
 from slrbench.measure.process import Worker
@@ -134,6 +135,7 @@ class _Cell:
     device_s: list[float] = field(default_factory=list)
     device_memory_bytes: dict[str, int] = field(default_factory=dict)
     gpu: GpuRounds | None = None
+    answers: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, text: str) -> None:
@@ -166,6 +168,7 @@ class _Run:
         self._order: list[tuple[int, ...]] = []
         self._visits = 0
         self._watches: dict[str, GpuWatch] = {}
+        self._gatherer = Gatherer(scratch, seed=settings.seed, limit_s=settings.limit_s)
         for cell in self._cells:
             if (device := gpu_device(cell.candidate.backend, cell.candidate.device)) is not None:
                 if device not in self._watches:
@@ -198,9 +201,23 @@ class _Run:
         own = {os.getpid(), *(c.worker.pid for c in self._cells if c.worker is not None)}
         if cell.gpu is not None:
             cell.gpu.begin(own=own, worker=worker.pid)
-        answer = worker.ask("round", limit_s=self._settings.limit_s, rule=rule, settle=rested)
+        answer = worker.ask(
+            "round",
+            limit_s=self._settings.limit_s,
+            rule=rule,
+            settle=rested,
+            **self._gatherer.arguments(worker, round_),
+        )
         if cell.gpu is not None:
             cell.keep_memory(cell.gpu.end(round_, own=own, worker=worker.pid))
+        last = round_ + 1 == self._settings.rounds or self._settings.starts_afresh(round_ + 1)
+        cell.answers.append(
+            self._gatherer.complete(
+                answer, worker, cell.candidate, source=cell.input_source, last_rule=rule if last else None
+            )
+        )
+        if "failed" in answer.get("extras", ()):
+            cell.stop(at_once=True)
         count = len(answer["compute_s"])
         cell.compute_s += answer["compute_s"]
         cell.end_to_end_s += answer["end_to_end_s"]
@@ -331,10 +348,14 @@ def _measurement(cell: _Cell) -> Measurement:
     warnings = list(cell.warnings) + (cell.gpu.warnings if cell.gpu is not None else [])
     if not cell.warmup_steady:
         warnings.append("warm-up had not settled when its time was up")
+    warnings += warnings_of(cell.answers)
+    gpu = cell.gpu.record() if cell.gpu is not None else {}
     return Measurement(
         candidate=cell.candidate,
         requested=requested,
-        actual=actual | {"inputs": cell.input_source, "runtimes_imported": cell.opened[-1]["runtimes_imported"]},
+        actual=actual
+        | {"inputs": cell.input_source, "runtimes_imported": cell.opened[-1]["runtimes_imported"]}
+        | actual_of(cell.answers),
         compute_s=tuple(cell.compute_s),
         end_to_end_s=tuple(cell.end_to_end_s),
         round_of=tuple(cell.round_of),
@@ -348,6 +369,7 @@ def _measurement(cell: _Cell) -> Measurement:
         peak_rss_bytes=max(peaks, default=None),
         device_s=tuple(cell.device_s) if len(cell.device_s) == len(cell.compute_s) else (),
         device_memory_bytes=dict(cell.device_memory_bytes),
-        gpu=cell.gpu.record() if cell.gpu is not None else {},
+        gpu=gpu,
         warnings=tuple(warnings),
+        **fields_of(cell.answers, opened=cell.opened, round_of=cell.round_of, gpu=gpu),
     )

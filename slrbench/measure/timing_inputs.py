@@ -14,7 +14,9 @@ MOST_INPUTS = 8
 
 LEAST_INPUTS = 2
 BUDGET_BYTES = 256 << 20
-"""Every worker holds its inputs: large ones are fewer."""
+"""Inputs may always take so much: every worker reads them."""
+SHARE_OF_AVAILABLE = 8
+"""Beyond it they may take one part in so many of the memory that is available: workers share them then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +30,21 @@ class TimingInputs:
 InputSource = Callable[[Candidate], TimingInputs]
 
 
-def input_count(candidate: Candidate) -> int:
-    """How many inputs of this candidate's shape are used: 8, or fewer where they are large."""
+def input_count(candidate: Candidate, *, available_bytes: int | None = None) -> int:
+    """How many inputs of this candidate's shape are used: 8, or fewer where memory does not allow it.
+
+    ``available_bytes`` is the memory that is available, as the system says where it is not given.
+    """
     elements = candidate.batch * 3 * candidate.frames * candidate.height * candidate.width
     size = elements * np.dtype(candidate.input_kind).itemsize
-    return max(LEAST_INPUTS, min(MOST_INPUTS, BUDGET_BYTES // size))
+    if MOST_INPUTS * size <= BUDGET_BYTES:
+        return MOST_INPUTS
+    if available_bytes is None:
+        import psutil
+
+        available_bytes = int(psutil.virtual_memory().available)
+    budget = max(BUDGET_BYTES, available_bytes // SHARE_OF_AVAILABLE)
+    return max(LEAST_INPUTS, min(MOST_INPUTS, budget // size))
 
 
 def noise_inputs(candidate: Candidate, *, seed: int = 0) -> TimingInputs:
