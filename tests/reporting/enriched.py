@@ -264,7 +264,7 @@ def _load(candidates: list[Candidate], hostile: str) -> tuple[LoadRun, ...]:
         LoadRun(
             candidate=student,
             scenario="Server",
-            settings={"bound_s": 0.04},
+            settings={"latency_bound_s": 0.04},
             valid=True,
             figure=140.0,
             percentiles_s=tail,
@@ -276,7 +276,7 @@ def _load(candidates: list[Candidate], hostile: str) -> tuple[LoadRun, ...]:
         LoadRun(
             candidate=student,
             scenario="streams",
-            settings={"bound_s": 0.1},
+            settings={"latency_bound_s": 0.1},
             valid=True,
             figure=7.0,
             percentiles_s=tail,

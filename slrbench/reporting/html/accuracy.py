@@ -1,19 +1,19 @@
 """Word error rates with their intervals, and the difference to the fp32 checkpoint."""
 
-from slrbench.records import Accuracy, Interval, Report
+from slrbench.records import Accuracy, Report
 from slrbench.reporting.display import percent, with_input
 from slrbench.reporting.html.charts.axes import in_unit
 from slrbench.reporting.html.charts.drawing import Drawing
 from slrbench.reporting.html.charts.rows import Axis, Row, rows_picture
 from slrbench.reporting.html.charts.scale import Scale
 from slrbench.reporting.html.figure import figure
-from slrbench.reporting.html.from_markdown import table_html
+from slrbench.reporting.html.from_markdown import to_html
 from slrbench.reporting.html.markup import Markup
 from slrbench.reporting.html.names import model_class
 
 
-def accuracy_figure(report: Report) -> Markup | None:
-    """A dot and, where it is known, an interval per file and split; None where nothing was evaluated."""
+def accuracy_figure(report: Report, words: str) -> Markup | None:
+    """A dot, an interval where it is known, and report.md's ``words`` on them; None where nothing was evaluated."""
     if not report.accuracies:
         return None
     rows = [_row(report, accuracy) for accuracy in report.accuracies]
@@ -26,7 +26,7 @@ def accuracy_figure(report: Report) -> Markup | None:
     caption = "Word error rate of each very file, as it was timed. " + (
         "Bars: 95 % intervals by bootstrap over clips. " if ends else ""
     )
-    return figure(picture, caption + "Left is better.", table=_table(report))
+    return figure(picture, caption + "Left is better.", table=to_html(words, "word error rates"))
 
 
 def _name(accuracy: Accuracy) -> str:
@@ -46,33 +46,3 @@ def _row(report: Report, accuracy: Accuracy) -> Row:
         drawing.circle(x(accuracy.wer), y, 4.5, f"point {colour}")
 
     return Row(f"{_name(accuracy)}, {accuracy.split}", f"{percent(accuracy.wer)} %", draw)
-
-
-def _table(report: Report) -> Markup:
-    rows = [
-        (
-            _name(a),
-            a.split,
-            percent(a.wer),
-            _ends(a.wer_interval),
-            *(a.counts.substitutions, a.counts.deletions, a.counts.insertions, a.counts.reference_words),
-            f"{a.clips - a.sequences_wrong} of {a.clips}",
-            None if a.wer_difference is None else f"{100 * a.wer_difference.value:+.2f}",
-            _ends(a.wer_difference, sign=True),
-            None if a.agreement is None else percent(a.agreement),
-        )
-        for a in report.accuracies
-    ]
-    headers = ["File", "Split", "WER (%)", "95 %", "Substitutions", "Deletions", "Insertions", "Words", "Clips right"]
-    headers += ["Against the fp32 checkpoint (points)", "95 %", "Decoded alike (%)"]
-    shown = [k for k, _ in enumerate(headers) if any(row[k] is not None for row in rows)]
-    return table_html(
-        [headers[k] for k in shown], [[row[k] for k in shown] for row in rows], "word error rates", left=2
-    )
-
-
-def _ends(interval: Interval | None, *, sign: bool = False) -> str | None:
-    if interval is None:
-        return None
-    form = "+.2f" if sign else ".2f"
-    return f"{100 * interval.low:{form}} to {100 * interval.high:{form}}"

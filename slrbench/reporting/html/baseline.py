@@ -7,16 +7,16 @@ from slrbench.reporting.html.charts.drawing import Drawing
 from slrbench.reporting.html.charts.rows import Axis, Background, Row, rows_picture
 from slrbench.reporting.html.charts.scale import Scale
 from slrbench.reporting.html.figure import figure, panels
-from slrbench.reporting.html.from_markdown import table_html
+from slrbench.reporting.html.from_markdown import to_html
 from slrbench.reporting.html.markup import Markup
-from slrbench.reporting.html.names import name_of, setting_words, shape_of
+from slrbench.reporting.html.names import name_of, setting_words
 
 _SHOWN = 4
 """Panels that are shown at once."""
 
 
-def baseline_figure(report: Report) -> Markup | None:
-    """A forest plot of the end-to-end ratios; the table has both scopes. None where nothing is compared."""
+def baseline_figure(report: Report, words: str) -> Markup | None:
+    """A forest plot of the end-to-end ratios with report.md's ``words`` on them; None where nothing is compared."""
     shown = [c for c in report.comparisons if report.summary[c.row].scope == "end_to_end"] or list(report.comparisons)
     if not shown:
         return None
@@ -37,7 +37,7 @@ def baseline_figure(report: Report) -> Markup | None:
         ]
     drawn = [(setting, _panel(report, comparisons)) for setting, comparisons in groups.items()]
     picture = panels(drawn, shown=_SHOWN, rest="Other shapes", kind="stack")
-    return figure(picture, caption, key=key, table=_table(report))
+    return figure(picture, caption, key=key, table=to_html(words, "comparison with the baseline"))
 
 
 def _panel(report: Report, comparisons: Sequence[Comparison]) -> Markup:
@@ -81,22 +81,3 @@ def _row(report: Report, comparison: Comparison) -> Row:
         drawing.rect(x(ratio.value) - 1.5, y - 8, 3.0, 16, f"verdict {kind}")
 
     return Row(name_of(row), f"×{ratio.value:.3f} {comparison.verdict}", draw)
-
-
-def _table(report: Report) -> Markup:
-    rows: list[Sequence[object]] = []
-    for comparison in report.comparisons:
-        row, ratio = report.summary[comparison.row], comparison.ratio
-        rows.append(
-            (
-                name_of(row),
-                shape_of(row),
-                "end to end" if row.scope == "end_to_end" else "compute",
-                comparison.verdict,
-                f"{ratio.value:.3f}",
-                f"{ratio.low:.3f} to {ratio.high:.3f}",
-                comparison.more_rounds,
-            )
-        )
-    headers = ["File", "Shape", "Scope", "Verdict", "Ratio", "95 %", "More rounds needed"]
-    return table_html(headers, rows, "comparison with the baseline", left=4)

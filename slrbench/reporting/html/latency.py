@@ -29,17 +29,18 @@ def latency_figure(report: Report) -> Markup | None:
     groups: dict[tuple[object, ...], list[tuple[Measurement, SummaryRow | None, str]]] = {}
     for index, m in enumerate(report.measurements):
         if m.end_to_end_s:
-            panel = (*setting_of(m.candidate), m.candidate.model)
+            row = row_of(report, index)
+            panel = (*setting_of(row or m.candidate), m.candidate.model)
             name = backend_on(m.candidate) + (" (baseline)" if is_baseline(report, m) else "")
-            groups.setdefault(panel, []).append((m, row_of(report, index), name))
+            groups.setdefault(panel, []).append((m, row, name))
             if report.control is not None and is_baseline(report, m) and report.control.end_to_end_s:
                 groups[panel].append((report.control, None, f"{backend_on(m.candidate)} again (A/A)"))
     if not groups:
         return None
     items = []
     for group in groups.values():
-        candidate = group[0][0].candidate
-        items.append((f"{candidate.model}, {setting_words(candidate)}", _panel(report, group)))
+        first = group[0][1] or group[0][0].candidate
+        items.append((f"{first.model}, {setting_words(first)}", _panel(report, group)))
     key = [
         ("sample", "one call"),
         ("box", "middle half of the calls"),
@@ -112,7 +113,7 @@ def _table(groups: Sequence[Sequence[tuple[Measurement, SummaryRow | None, str]]
         rows.append(
             (
                 f"{m.candidate.model} on {name}",
-                setting_words(m.candidate),
+                setting_words(row or m.candidate),
                 *map(milliseconds, (times[0], low, _p50(m, row), high, times[-1])),
                 None if interval is None else f"{milliseconds(interval.low)} to {milliseconds(interval.high)}",
                 len(times),

@@ -1,4 +1,4 @@
-"""Under load: what each scenario gave, and how the tail of latency grows with rate or streams."""
+"""Under load: how the tail of latency grows with the rate or the streams that the search tried."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ from slrbench.reporting.html.charts.plane import Side, plane
 from slrbench.reporting.html.charts.scale import Scale
 from slrbench.reporting.html.figure import figure, panels
 from slrbench.reporting.html.from_markdown import table_html
-from slrbench.reporting.html.markup import Markup, join
-from slrbench.reporting.html.names import model_class, name_of, shape_of
+from slrbench.reporting.html.markup import Markup
+from slrbench.reporting.html.names import model_class, name_of
 
 _TAIL = "p99_s"
 _WITHIN = "within"
@@ -20,19 +20,16 @@ _SHOWN = 8
 """Panels that are shown at once."""
 
 
-def load_section(report: Report) -> Markup | None:
-    """The results as a table, and the searches drawn; None where no load was put on anything."""
-    if not report.load:
-        return None
+def load_figure(report: Report) -> Markup | None:
+    """The searches drawn; None where there was none."""
     drawn = [(f"{name_of(run.candidate)}: {_scenario(run)}", _panel(report, run)) for run in report.load if _curve(run)]
     if not drawn:
-        return _results(report.load)
+        return None
     caption = (
         "p99 of the latency from the intended arrival at every load that the search tried; the dashed line is the "
         "bound. Filled points are within it, hollow ones are not."
     )
-    picture = figure(panels(drawn, shown=_SHOWN, rest="Further runs"), caption, table=_points(report.load))
-    return join(_results(report.load), picture)
+    return figure(panels(drawn, shown=_SHOWN, rest="Further runs"), caption, table=_points(report.load))
 
 
 def _scenario(run: LoadRun) -> str:
@@ -97,18 +94,6 @@ def _panel(report: Report, run: LoadRun) -> Markup:
         draw,
         f"{name_of(run.candidate)}, {_scenario(run)}: p99 over {axis}. {said}.{limit} Result: {_figure(run)}.",
     )
-
-
-def _results(runs: Sequence[LoadRun]) -> Markup:
-    rows = []
-    for run in runs:
-        tails = [milliseconds(run.percentiles_s.get(name)) for name in ("p50", "p90", "p95", "p99")]
-        bound = _bound(run)
-        state = "valid" if run.valid else f"not valid: {run.reason}" if run.reason else "not valid"
-        named = (name_of(run.candidate), shape_of(run.candidate), _scenario(run), state)
-        rows.append((*named, _figure(run), None if bound is None else milliseconds(bound), *tails, run.samples))
-    headers = ["File", "Shape", "Scenario", "State", "Result", "Bound (ms)", "p50 (ms)", "p90 (ms)", "p95 (ms)"]
-    return table_html([*headers, "p99 (ms)", "Samples"], rows, "load scenarios", left=4)
 
 
 def _points(runs: Sequence[LoadRun]) -> Markup:

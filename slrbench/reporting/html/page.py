@@ -14,7 +14,7 @@ from slrbench.reporting.html.figure import folded
 from slrbench.reporting.html.from_markdown import blocks, sections, to_html
 from slrbench.reporting.html.head import opening
 from slrbench.reporting.html.latency import latency_figure
-from slrbench.reporting.html.load import load_section
+from slrbench.reporting.html.load import load_figure
 from slrbench.reporting.html.markup import Markup, join, tag
 from slrbench.reporting.html.pareto import pareto_figure
 from slrbench.reporting.html.raw_data import raw_data
@@ -29,10 +29,17 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _LAST = ("Environment", "Warnings and notes")
 
 
-def render_html(report: Report) -> str:
-    """The whole page; the same report gives the same bytes."""
+def render_html(report: Report, markdown: str | None = None) -> str:
+    """The whole page; the same report gives the same bytes.
+
+    Args:
+        report: what to show.
+        markdown: the report's text, whose tables and sentences the page has too; None: ``render_markdown``'s.
+    """
+    words = render_markdown(report) if markdown is None else markdown
     parts = [
-        (f"s{number}-{_anchor(title)}", title, content) for number, (title, content) in enumerate(_sections(report), 1)
+        (f"s{number}-{_anchor(title)}", title, content)
+        for number, (title, content) in enumerate(_sections(report, words), 1)
     ]
     head = tag(
         "head",
@@ -70,9 +77,9 @@ def _origin(report: Report) -> Markup:
     return tag("p", f"{report.created_at}, {e.cpu}, {e.cpu_logical_cores} logical cores.", command, class_="origin")
 
 
-def _sections(report: Report) -> Iterator[tuple[str, Markup]]:
+def _sections(report: Report, words: str) -> Iterator[tuple[str, Markup]]:
     """Title and content of every section that has any."""
-    text = sections(render_markdown(report))
+    text = sections(words)
     planned = [
         ("Decision", _decision(report, text.pop("Decision", ""))),
         ("Trade-off", pareto_figure(report)),
@@ -81,21 +88,21 @@ def _sections(report: Report) -> Iterator[tuple[str, Markup]]:
             "Latency",
             _with_table(latency_figure(report), "Percentiles of both scopes", text.pop("Latency in detail", "")),
         ),
-        ("Against the baseline", baseline_figure(report)),
-        ("Scaling", scaling_figure(report)),
+        ("Against the baseline", baseline_figure(report, text.pop("Against the baseline", ""))),
+        ("Growth", scaling_figure(report)),
         ("Roofline", roofline_figure(report)),
-        ("Under load", load_section(report)),
-        ("Word error rate", accuracy_figure(report)),
+        ("Under load", load_figure(report)),
+        ("Word error rates", accuracy_figure(report, text.pop("Word error rates", ""))),
     ]
     last = [(title, text.pop(title, "")) for title in _LAST]
-    for title, content in planned:
-        if title in text:  # its words, where report.md has a section of this title
-            content = join(content, to_html(text.pop(title), title))
+    for title, picture in planned:
+        # What report.md says under the same title stands below the picture, unless it is the picture's own table.
+        content = join(picture, to_html(text.pop(title), title) if title in text else None)
         if content:
             yield title, content
-    for title, words in [*text.items(), *last]:
-        if words:
-            yield title, to_html(words, title)
+    for title, body in [*text.items(), *last]:
+        if body:
+            yield title, to_html(body, title)
     yield "Raw data", raw_data(report)
 
 
