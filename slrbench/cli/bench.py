@@ -143,7 +143,7 @@ def command(
     else:
         _show(report)
     deeper = _deeper(sys.argv[1:], None if quick else 2 * options.settings.rounds)
-    console.wrote([path, folder / "report.md", folder / "report.csv"], next_command=deeper)
+    console.wrote([path, *(folder / f"report.{kind}" for kind in ("md", "csv", "html"))], next_command=deeper)
     require_passed_parity(report)
 
 

@@ -115,4 +115,4 @@ def _ablate(job: "TrainingJob", teacher: Path, seeds: int, reports: Path, *, jso
         shown = [row.as_dict() for row in rows]
         console.result(console.table([list(row.values()) for row in shown], list(shown[0])))
         console.result("\n" + finding(rows))
-    console.wrote([path, path.with_name("report.md")])
+    console.wrote([path, path.with_name("report.md"), path.with_name("report.html")])

@@ -101,7 +101,7 @@ def command(
         console.result(results_table(report, lines_of(report.summary)))
         console.result("\n" + headline(report))
     console.wrote(
-        [*result.manifests, result.report, result.report.with_name("report.md")],
+        [*result.manifests, *(result.report.with_name(f"report.{kind}") for kind in ("json", "md", "html"))],
         next_command="python -m slrbench bench "
         + " ".join(str(job.folder(role)) for role in ("teacher", "student"))
         + " --batch 1,4 --frames 32,64",

@@ -1,4 +1,4 @@
-"""Reports on disk: report.json is the truth, report.md and report.csv are rendered from it."""
+"""Reports on disk: report.json is the truth, report.md, report.csv and report.html are rendered from it."""
 
 import json
 import re
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from exporters.artifact import write_text_atomically
 from slrbench.errors import BadInputError
 from slrbench.records import REPORT_SCHEMA_VERSION, Report
+from slrbench.reporting.html.page import render_html
 from slrbench.reporting.render_csv import render_csv
 from slrbench.reporting.render_markdown import render_markdown
 
@@ -29,7 +30,7 @@ def report_json(report: Report) -> str:
 
 
 def write_report(folder: Path, report: Report) -> Path:
-    """Write report.json, then report.md and report.csv into ``folder``, each whole or not at all.
+    """Write report.json, then report.md, report.csv and report.html into ``folder``, each whole or not at all.
 
     Returns:
         The path of report.json.
@@ -40,6 +41,7 @@ def write_report(folder: Path, report: Report) -> Path:
     path = folder / REPORT_NAME
     texts = {path: report_json(report), folder / "report.md": render_markdown(report)}
     texts[folder / "report.csv"] = render_csv(report)
+    texts[folder / "report.html"] = render_html(report)
     for target, text in texts.items():
         write_text_atomically(target, text)
     return path
@@ -83,5 +85,6 @@ def _upgraded(document: dict[str, Any], version: int) -> dict[str, Any]:
     """A report of an older schema as one of today's.
 
     Version 1 knew fp32 on the CPU only; those are the values that fields of version 2 have where a file lacks them.
+    What version 3 added is empty or null where a file lacks it: not measured.
     """
     return document if version == REPORT_SCHEMA_VERSION else {**document, "schema_version": REPORT_SCHEMA_VERSION}

@@ -55,7 +55,7 @@ def bench(
         options: what, and how much.
         title: the report's.
         command: the command line, for the report.
-        folder: where report.json, report.md and report.csv go, written anew after each round; None writes nothing.
+        folder: where report.json, .md, .csv and .html go, written anew after each round; None writes nothing.
         models_folder: where models are looked up by id.
         progress: called with what is being done, steps done and steps in all; only between timed regions.
 

@@ -92,7 +92,7 @@ def test_all_backends_side_by_side(exported: Path, tmp_path: Path, capsys: pytes
     assert run(exported, "--backend", backends, "--wer-clips", "3", "--json", "-o", folder) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["report"] == str(folder / "report.json")
-    assert {path.name for path in folder.iterdir()} == {"report.json", "report.md", "report.csv"}
+    assert {path.name for path in folder.iterdir()} == {"report.json", "report.md", "report.csv", "report.html"}
     document = json.loads((folder / "report.json").read_text())
     assert document["summary"] == printed["summary"]
     rows = [row for row in document["summary"] if row["scope"] == "end_to_end"]

@@ -8,6 +8,7 @@ import pytest
 
 from slrbench.records import Report, SummaryRow
 from slrbench.reporting.store import read_report
+from tests.reporting.enriched import enriched_report
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -37,3 +38,9 @@ def make_row(golden_report: Report) -> Callable[..., SummaryRow]:
         return SummaryRow.model_validate({**base.model_dump(), "wer": 0.05, "wer_split": "test", **fields})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def rich_report() -> Report:
+    """Invented figures in every part of the present schema."""
+    return enriched_report()

@@ -18,7 +18,12 @@ def test_what_is_written_is_read_back(golden_report: Report, tmp_path: Path) -> 
     assert path == tmp_path / "new" / "folder" / "report.json"
     assert read_report(path) == golden_report
     assert read_report(path.parent) == golden_report
-    assert sorted(p.name for p in path.parent.iterdir()) == ["report.csv", "report.json", "report.md"]
+    assert sorted(p.name for p in path.parent.iterdir()) == [
+        "report.csv",
+        "report.html",
+        "report.json",
+        "report.md",
+    ]
 
 
 def test_a_report_of_version_1_is_read_as_one_of_today(golden_folder: Path, golden_report: Report) -> None:
