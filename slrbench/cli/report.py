@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from slrbench.cli import console
+
 
 class ReportFormat(StrEnum):
     """What ``--format`` takes."""
