@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from slrbench.errors import SlrbenchError
 from slrbench.measure.clock import perf_counter_ns, seconds
+from slrbench.measure.load_worker import load_operations
 from slrbench.measure.memory import peak_rss_bytes, rss_bytes
 from slrbench.measure.sampling import SamplingRule, take_samples, throughput_pass, timed_call, warm_up
 from slrbench.runners.inputs import check_artifact_file
@@ -140,6 +141,7 @@ def _answer(worker: _Worker, command: dict[str, Any]) -> dict[str, Any]:
         "warm_up": worker.warm_up,
         "round": worker.round,
         "infer": worker.infer,
+        **load_operations(lambda: worker.runner, lambda: worker._inputs),
     }
     try:
         return {"ok": operations[command.pop("op")](**command)}
