@@ -17,6 +17,8 @@ class Loaded:
     worker: Worker
     clips: int
     """Clips in memory."""
+    source: str
+    """Where they come from, in words."""
     call_s: float
     """Median of the last warm-up calls."""
     fast_call_s: float

@@ -164,11 +164,14 @@ class _Scenario:
         )
         if rate == 0.0:
             return tried[-1], tried
+        outcome = next(o for o in reversed(tried) if o.test.rate == rate)
         least = MIN_SAMPLES[SHARES["Server"]]
         for _ in range(_CONFIRMATIONS):
-            outcome = run(rate, min_queries=least)
-            if outcome.loadgen["valid"] or (outcome.within and len(outcome.latencies_s) < least):
+            if outcome.loadgen["valid"]:
                 break
+            outcome = run(rate, min_queries=least)
+            if outcome.within and len(outcome.latencies_s) < least:
+                break  # the time was up
             rate /= 1.0 + RATE_TOLERANCE
         return outcome, tried
 
@@ -199,7 +202,7 @@ def _record(
                 "seconds": settings.seconds,
                 "mlperf_seconds": MLPERF_SECONDS,
                 "seed": settings.seed,
-                "clips": loaded.clips,
+                "inputs": loaded.source,
                 **({"percentile": SHARES[scenario]} if scenario in SHARES else {}),
                 **({"latency_bound_s": test.bound_s, "rate": test.rate} if scenario == "Server" else {}),
             },

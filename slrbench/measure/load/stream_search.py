@@ -68,6 +68,7 @@ class Tried:
             "planned": float(self.planned),
             "late": float(self.late),
             "within": float(self.within),
+            "kept_up": float(self.kept_up),
             "sure": float(self.sure),
             "busy_share": self.busy_share,
         }
@@ -204,5 +205,5 @@ def _settings(loaded: Loaded, settings: LoadSettings) -> dict[str, Any]:
         "frames_per_s": VIDEO_HZ,
         "seconds": settings.seconds,
         "seed": settings.seed,
-        "clips": loaded.clips,
+        "inputs": loaded.source,
     }
