@@ -15,9 +15,7 @@ from slrbench.runners.protocol import Runner
 Operation = Callable[..., dict[str, Any]]
 
 
-def load_operations(
-    runner: Callable[[], Runner], inputs: Callable[[], Sequence[NDArray[Any]]]
-) -> dict[str, Operation]:
+def load_operations(runner: Callable[[], Runner], inputs: Callable[[], Sequence[NDArray[Any]]]) -> dict[str, Operation]:
     """The commands, over the worker's runner and inputs as they are when a command comes."""
 
     def load_test(*, folder: str, test: dict[str, Any]) -> dict[str, Any]:

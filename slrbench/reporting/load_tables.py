@@ -30,22 +30,43 @@ def _same(one: Candidate, other: Candidate) -> bool:
 
 def load_section(load: Sequence[LoadRun]) -> str:
     """All tables of load; empty where the report has none."""
-    return paragraphs(loadgen_table(load), streams_table(load), _reasons(load))
+    return paragraphs(
+        loadgen_table(load), _loadgen_note(load), streams_table(load), _stream_lines(load), _streams_note(load),
+        _reasons(load),
+    )  # fmt: skip
+
+
+def load_summary(load: Sequence[LoadRun]) -> str:
+    """What a terminal shows of it: LoadGen's table, and a line per candidate and streams."""
+    return paragraphs(loadgen_table(load), _stream_lines(load), _reasons(load))
 
 
 def loadgen_table(load: Sequence[LoadRun]) -> str:
     """LoadGen's scenarios: the figure, latencies from intended arrival, and how LoadGen's result agrees with ours."""
-    runs = [run for run in load if run.scenario != "streams"]
+    runs = _of_loadgen(load)
     if not runs:
         return ""
     headers = ["Candidate", "Scenario", "Figure", "p50", "p90", "p99 (ms)", "Queries", "Valid", "Agrees"]
-    cells = table(headers, map(_loadgen_cells, runs), left=2)
-    note = (
+    return table(headers, map(_loadgen_cells, runs), left=2)
+
+
+def _of_loadgen(load: Sequence[LoadRun]) -> list[LoadRun]:
+    return [run for run in load if run.scenario != "streams"]
+
+
+def _of_streams(load: Sequence[LoadRun]) -> list[LoadRun]:
+    return [run for run in load if run.scenario == "streams"]
+
+
+def _loadgen_note(load: Sequence[LoadRun]) -> str:
+    runs = _of_loadgen(load)
+    if not runs:
+        return ""
+    return (
         "Figure: SingleStream p90 and MultiStream (8 clips) p99 in ms, Server and Offline in clips/s, as LoadGen gives "
         "them; latencies are of our own clock, from the intended arrival. Agrees: the largest difference between the "
         f"two.{_server_note(runs)} MLPerf asks for 600 s of submissions; these runs are shorter."
     )
-    return paragraphs(cells, note)
 
 
 def _server_note(runs: Iterable[LoadRun]) -> str:
@@ -68,7 +89,7 @@ def _loadgen_cells(run: LoadRun) -> Cells:
 
 
 def agreement_words(run: LoadRun) -> str:
-    """The largest difference between LoadGen's figures and ours, in percent; over the figures that a scenario is about."""
+    """The largest difference between any of LoadGen's figures and ours, in percent."""
     ratios = run.loadgen.get("agreement", {})
     if not ratios:
         return MISSING
@@ -77,19 +98,28 @@ def agreement_words(run: LoadRun) -> str:
 
 def streams_table(load: Sequence[LoadRun]) -> str:
     """How many cameras each candidate sustains, and the point beside it that fails."""
-    runs = [run for run in load if run.scenario == "streams"]
+    runs = _of_streams(load)
     if not runs:
         return ""
     bound = milliseconds(runs[0].settings.get("latency_bound_s"))
     headers = ["Candidate", "Streams", f"p99 of {bound} ms", "One step more", "Clips", "Sure"]
-    cells = table(headers, map(_streams_cells, runs), left=1)
+    return table(headers, map(_streams_cells, runs), left=1)
+
+
+def _stream_lines(load: Sequence[LoadRun]) -> str:
+    return bullets(map(stream_words, _of_streams(load)))
+
+
+def _streams_note(load: Sequence[LoadRun]) -> str:
+    runs = _of_streams(load)
+    if not runs:
+        return ""
     first = runs[0].settings
-    note = (
+    return (
         f"A stream is a camera at 25 fps that delivers clips at its own times, every {first.get('stride', MISSING)} "
         "frames; latency counts from the arrival of a clip's last frame. Sure: p99 is under the bound with 99 % "
         "confidence (MLPerf's early stopping)."
     )
-    return paragraphs(cells, bullets(map(stream_words, runs)), note)
 
 
 def _streams_cells(run: LoadRun) -> Cells:
@@ -111,17 +141,14 @@ def stream_words(run: LoadRun) -> str:
     name = _name(run.candidate)
     more = ""
     if worse is not None:
-        grows = " and growing" if worse.get("samples", 0.0) < worse.get("planned", 0.0) or not _kept_up(worse) else ""
-        more = f"; at {int(worse['streams'])}: {milliseconds(worse.get('p99_s'))} ms{grows}"
+        early = ", ended early" if worse.get("samples", 0.0) < worse.get("planned", 0.0) else ""
+        behind = "" if early or worse.get("kept_up", 1.0) else ", falling behind"
+        more = f"; at {int(worse['streams'])}: {milliseconds(worse.get('p99_s'))} ms{early}{behind}"
     if run.figure is None or best is None:
         return f"{name} sustains {'no stream' if run.figure == 0.0 else 'fewer'}{more or f': {run.reason}'}"
     count = int(run.figure)
     streams = "1 stream" if count == 1 else f"{count} streams"
     return f"{name} sustains {streams}: p99 {milliseconds(best.get('p99_s'))} ms of {bound}{more}"
-
-
-def _kept_up(point: dict[str, float]) -> bool:
-    return bool(point.get("kept_up", 1.0))
 
 
 def _around(run: LoadRun) -> tuple[dict[str, float] | None, dict[str, float] | None]:

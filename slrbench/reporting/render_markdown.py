@@ -7,6 +7,7 @@ from slrbench.records import Decision, Measurement, Report, SummaryRow
 from slrbench.reporting.display import backend_on, megabytes, milliseconds, number, percent, row_name, with_input
 from slrbench.reporting.doubts import doubts
 from slrbench.reporting.gpu_tables import gpu_lines, gpu_table
+from slrbench.reporting.load_tables import load_section, load_summary
 from slrbench.reporting.markdown import Cells, bullets, free_table, paragraphs, table, text
 from slrbench.reporting.parity_tables import parity_section
 from slrbench.reporting.tables import (
@@ -30,6 +31,7 @@ def render_markdown(report: Report) -> str:
         _section("Results", results_table(report, lines)),
         _section("Latency in detail", latency_table(lines)),
         _section("Throughput, memory and size", size_table(lines)),
+        _section("Under load", load_section(report.load)),
         _section("On the GPU", gpu_table(report, lines)),
         _section("Not measured", _skipped(report)),
         _section("Parity", parity_section(report)),
@@ -45,6 +47,7 @@ def render_decision(report: Report) -> str:
     """What a terminal shows at the end of a run: the main table and the decision."""
     shown = paragraphs(
         results_table(report, lines_of(report.summary)),
+        load_summary(report.load),
         headline(report),
         _reason(report),
         _front(report, report.decision) if report.decision is not None else "",

@@ -48,7 +48,7 @@ class Outcome:
     def within(self) -> bool:
         """Server: whether the bound holds for these queries, however few they are, and the test went to its end."""
         said = self.loadgen
-        return said["Performance constraints satisfied"] == "Yes" and said["Min duration satisfied"] == "Yes"
+        return all(said[f"{what} satisfied"] == "Yes" for what in ("Performance constraints", "Min duration"))
 
     def point(self) -> dict[str, float]:
         """As a point of the search."""
@@ -88,9 +88,7 @@ def run_scenario(
 
 
 class _Scenario:
-    def __init__(
-        self, loaded: Loaded, settings: LoadSettings, scratch: Path, progress: Callable[[str], None]
-    ) -> None:
+    def __init__(self, loaded: Loaded, settings: LoadSettings, scratch: Path, progress: Callable[[str], None]) -> None:
         self._loaded = loaded
         self._settings = settings
         self._scratch = scratch
@@ -103,9 +101,7 @@ class _Scenario:
         logs = self._scratch / str(self._tests)
         logs.mkdir()
         # Where a machine slows down, LoadGen waits for what is in flight.
-        answer = self._loaded.ask(
-            "load_test", takes_s=4.0 * test.most_seconds, folder=str(logs), test=asdict(test)
-        )
+        answer = self._loaded.ask("load_test", takes_s=4.0 * test.most_seconds, folder=str(logs), test=asdict(test))
         return Outcome(
             test=test,
             loadgen=read_summary(logs / SUMMARY_NAME),

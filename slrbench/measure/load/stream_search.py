@@ -118,26 +118,18 @@ def find_streams(
         tried.append(_judge(streams, ask(streams, length), bound_s))
         return tried[-1]
 
-    def search(start: int, most: int) -> Tried | None:
-        found = highest_count(lambda streams: run(streams).within, start=start, most=most)
-        return next((p for p in reversed(tried) if p.streams == found and p.within), None)
-
-    most = MOST_STREAMS
-    while True:
-        best = search(start, most) if wanted is None else _if_within(run(wanted))
-        if best is None or best.sure:
-            return best, tried
-        # Whoever has late clips will have more of them in a longer run, so samples for some more than there were.
+    if wanted is None:
+        found = highest_count(lambda streams: run(streams).within, start=start, most=MOST_STREAMS)
+    else:
+        found = wanted if run(wanted).within else 0
+    best = next((point for point in reversed(tried) if found and point.streams == found), None)
+    # Short points find about how many; a long one is to be sure. Where it fails, fewer are tried, each for as long.
+    if best is not None and not best.sure:
         longer = run(best.streams, samples_needed(SHARE, allowed=max(1, 2 * best.late)))
-        if longer.within:
-            return longer, tried
-        if wanted is not None or best.streams == 1:
-            return None, tried
-        start = most = best.streams - 1
-
-
-def _if_within(point: Tried) -> Tried | None:
-    return point if point.within else None
+        while not longer.within and longer.streams > 1 and wanted is None:
+            longer = run(min(longer.streams - 1, int(0.9 * longer.streams)), samples_needed(SHARE, allowed=1))
+        return longer if longer.within else None, tried
+    return best, tried
 
 
 def _judge(streams: int, point: dict[str, Any], bound_s: float) -> Tried:
