@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from slrbench.measure.load.loadgen import run_test_here
 from slrbench.measure.load.schedule import stream_arrivals
-from slrbench.measure.load.serving import ClipServer
+from slrbench.measure.load.serving import ClipServer, no_garbage_collection
 from slrbench.measure.load.streams import queue_limit, run_point
 from slrbench.runners.protocol import Runner
 
@@ -25,9 +25,10 @@ def load_operations(runner: Callable[[], Runner], inputs: Callable[[], Sequence[
         server = ClipServer(runner(), inputs())
         arrivals = stream_arrivals(streams, period_s=period_s, seconds=seconds, seed=seed)
         most = queue_limit(streams, period_s=period_s, bound_s=bound_s, batch=server.batch)
-        point = run_point(
-            server.serve, arrivals, batch=server.batch, bound_s=bound_s, period_s=period_s, most_waiting=most
-        )
+        with no_garbage_collection():
+            point = run_point(
+                server.serve, arrivals, batch=server.batch, bound_s=bound_s, period_s=period_s, most_waiting=most
+            )
         return asdict(point)
 
     return {"load_test": load_test, "load_point": load_point}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from slrbench.records import Candidate, LoadRun
 from slrbench.reporting.display import MISSING, backend_on, milliseconds, number
-from slrbench.reporting.markdown import Cells, bullets, paragraphs, table
+from slrbench.reporting.markdown import Cells, bullets, paragraphs, table, text
 
 _WHO = {
     "artifact_sha256", "model", "backend", "format", "precision", "variant", "device", "threads", "batch", "frames",
@@ -43,11 +43,17 @@ def load_summary(load: Sequence[LoadRun]) -> str:
 
 def loadgen_table(load: Sequence[LoadRun]) -> str:
     """LoadGen's scenarios: the figure, latencies from intended arrival, and how LoadGen's result agrees with ours."""
-    runs = _of_loadgen(load)
-    if not runs:
-        return ""
-    headers = ["Candidate", "Scenario", "Figure", "p50", "p90", "p99 (ms)", "Queries", "Valid", "Agrees"]
-    return table(headers, map(_loadgen_cells, runs), left=2)
+    by_candidate: dict[str, list[LoadRun]] = {}
+    for run in _of_loadgen(load):
+        by_candidate.setdefault(_name(run.candidate), []).append(run)
+    headers = ["Scenario", "Figure", "", "p50 (ms)", "p90 (ms)", "p99 (ms)", "Queries", "Valid", "Agrees"]
+    # A table each: a name beside nine columns would leave no room on a screen.
+    return paragraphs(
+        *(
+            paragraphs(f"{text(name)}:", table(headers, map(_loadgen_cells, runs), left=1))
+            for name, runs in by_candidate.items()
+        )
+    )
 
 
 def _of_loadgen(load: Sequence[LoadRun]) -> list[LoadRun]:
@@ -78,9 +84,9 @@ def _server_note(runs: Iterable[LoadRun]) -> str:
 def _loadgen_cells(run: LoadRun) -> Cells:
     latency = run.scenario in ("SingleStream", "MultiStream")
     return (
-        _name(run.candidate),
         run.scenario,
         milliseconds(run.figure) if latency else number(run.figure),
+        "ms" if latency else "clips/s",
         *(milliseconds(run.percentiles_s.get(name)) for name in ("p50", "p90", "p99")),
         run.samples,
         "yes" if run.valid else "NO",
@@ -102,7 +108,7 @@ def streams_table(load: Sequence[LoadRun]) -> str:
     if not runs:
         return ""
     bound = milliseconds(runs[0].settings.get("latency_bound_s"))
-    headers = ["Candidate", "Streams", f"p99 of {bound} ms", "One step more", "Clips", "Sure"]
+    headers = ["Candidate", "Streams", f"p99 of {bound} (ms)", "Clips", "Sure"]
     return table(headers, map(_streams_cells, runs), left=1)
 
 
@@ -123,12 +129,11 @@ def _streams_note(load: Sequence[LoadRun]) -> str:
 
 
 def _streams_cells(run: LoadRun) -> Cells:
-    best, worse = _around(run)
+    best, _ = _around(run)
     return (
         _name(run.candidate),
         MISSING if run.figure is None else int(run.figure),
         MISSING if best is None else milliseconds(best.get("p99_s")),
-        MISSING if worse is None else f"{int(worse['streams'])}: {milliseconds(worse.get('p99_s'))}",
         run.samples,
         "yes" if run.valid else "NO",
     )

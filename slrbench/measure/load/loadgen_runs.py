@@ -1,5 +1,6 @@
 """LoadGen's scenarios for one candidate, driven from the parent: settings, the search of Server, the record."""
 
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -27,7 +28,8 @@ RATE_TOLERANCE = 0.05
 
 _LEAST_QUERIES = 100
 """LoadGen's own default."""
-_CONFIRMATIONS = 4
+_STEPS_DOWN = (0.05, 0.1, 0.2, 0.4)
+"""By how much less is tried where a long test of Server fails at what short ones found."""
 _SAFETY = 2.0
 """By so much more queries are prepared than the time should take: where LoadGen runs out of them, a test is void."""
 
@@ -162,13 +164,13 @@ class _Scenario:
             return tried[-1], tried
         outcome = next(o for o in reversed(tried) if o.test.rate == rate)
         least = MIN_SAMPLES[SHARES["Server"]]
-        for _ in range(_CONFIRMATIONS):
+        for step in (0.0, *_STEPS_DOWN):
             if outcome.loadgen["valid"]:
                 break
+            rate *= 1.0 - step
             outcome = run(rate, min_queries=least)
             if outcome.within and len(outcome.latencies_s) < least:
                 break  # the time was up
-            rate /= 1.0 + RATE_TOLERANCE
         return outcome, tried
 
 
@@ -209,7 +211,7 @@ def _record(
             "loadgen": {**said, "agreement": agreement(scenario, outcome)},
             "files": tuple(str(path) for path in files),
             "points": tuple(point.point() for point in points),
-            "reason": "" if said["valid"] and figure is not None else _why(said),
+            "reason": "" if said["valid"] and figure is not None else _why(scenario, outcome),
         }
     )
 
@@ -227,14 +229,21 @@ def _figure(scenario: str, outcome: Outcome) -> float | None:
     return float(said[f"{100 * share:.1f}th percentile latency (ns)"]) / 1e9
 
 
-def _why(said: dict[str, Any]) -> str:
+def _why(scenario: str, outcome: Outcome) -> str:
+    said = outcome.loadgen
     failed = [
         name.removesuffix(" satisfied").lower()
         for name, value in said.items()
         if name.endswith(" satisfied") and value != "Yes"
     ]
-    advice = " ".join(line for line in said["recommendations"] if not line.startswith("Run "))
-    return f"LoadGen: not satisfied: {', '.join(failed)}. {advice}".strip()
+    words = f"by LoadGen not satisfied: {', '.join(failed)}" if failed else "no figure"
+    share = SHARES.get(scenario)
+    queries = len(outcome.latencies_s)
+    if share is not None and queries < MIN_SAMPLES[share]:
+        needed = math.ceil(outcome.test.seconds * MIN_SAMPLES[share] / queries)
+        words += f"; p{round(100 * share)} needs {MIN_SAMPLES[share]} queries, these were {queries}"
+        words += f": --load-seconds {max(needed, math.ceil(outcome.test.seconds) + 1)}"
+    return words
 
 
 def agreement(scenario: str, outcome: Outcome) -> dict[str, float]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from slrbench.measure.clock import Clock, perf_counter_ns, seconds
 from slrbench.measure.load.schedule import Arrivals
-from slrbench.measure.load.serving import Serve, no_garbage_collection
+from slrbench.measure.load.serving import Serve
 from slrbench.statistics.percentiles import rank_of
 
 Sleep = Callable[[float], None]
@@ -83,29 +83,28 @@ def run_point(
     lateness: list[float] = []
     ended = ""
     late = busy = last_idle = 0
-    with no_garbage_collection():
-        begin = clock() + _LEAD_NS
-        while len(latencies) < planned:
-            first = len(latencies)
-            now = clock() - begin
-            if now < arrivals[first]:
-                now = _sleep_until(int(arrivals[first]), begin, clock, sleep)
-                lateness.append(seconds(now - int(arrivals[first])))
-                last_idle = now
-            waiting = int(np.searchsorted(arrivals, now, side="right")) - first
-            if waiting > most_waiting:
-                ended = "queue"
-                break
-            taken = range(first, first + min(batch, waiting))
-            serve(taken)
-            done = clock() - begin
-            busy += done - now
-            latencies += [seconds(done - int(arrivals[i])) for i in taken]
-            late += sum(latency > bound_s for latency in latencies[first:])
-            if late > allowed:
-                ended = "late"
-                break
-        elapsed = clock() - begin
+    begin = clock() + _LEAD_NS
+    while len(latencies) < planned:
+        first = len(latencies)
+        now = clock() - begin
+        if now < arrivals[first]:
+            now = _sleep_until(int(arrivals[first]), begin, clock, sleep)
+            lateness.append(seconds(now - int(arrivals[first])))
+            last_idle = now
+        waiting = int(np.searchsorted(arrivals, now, side="right")) - first
+        if waiting > most_waiting:
+            ended = "queue"
+            break
+        taken = range(first, first + min(batch, waiting))
+        serve(taken)
+        done = clock() - begin
+        busy += done - now
+        latencies += [seconds(done - int(arrivals[i])) for i in taken]
+        late += sum(latency > bound_s for latency in latencies[first:])
+        if late > allowed:
+            ended = "late"
+            break
+    elapsed = clock() - begin
     return Point(
         latencies_s=tuple(latencies),
         planned=planned,
