@@ -74,10 +74,7 @@ def test_tables_hold_every_scenario_and_fit_the_screen(candidate: Candidate) -> 
     lines = [line for line in section.splitlines() if line.startswith("|")]
     assert max(map(len, lines)) <= 100
     rows = {line.split("|")[1].strip(): line for line in lines}
-    assert (
-        "| 51.2 |      ms |" in " ".join(rows["SingleStream"].split("  ")).replace("  ", " ")
-        or "51.2" in rows["SingleStream"]
-    )
+    assert "51.2" in rows["SingleStream"]
     assert "clips/s" in rows["Offline"]
     assert "19.2" in rows["Offline"]
     assert "NO" in rows["MultiStream"]
