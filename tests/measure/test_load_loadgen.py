@@ -11,6 +11,7 @@ from slrbench.errors import RunFailedError, UnavailableError
 from slrbench.measure.load import loadgen
 from slrbench.measure.load.loadgen import LoadTest, LoadTimes, run_test
 from slrbench.measure.load.loadgen_log import SUMMARY_NAME, kept_logs, read_summary
+from slrbench.measure.load.loadgen_runs import Outcome, agreement
 from slrbench.measure.load.serving import ClipServer
 from slrbench.measure.load.settings import LoadSettings
 from slrbench.records import Candidate, LoadRun
@@ -269,3 +270,15 @@ def test_empty_logs_are_not_kept(tmp_path: Path) -> None:
     (tmp_path / "mlperf_log_accuracy.json").write_text("[\n]\n")
     (tmp_path / "mlperf_log_trace.json").write_text("")
     assert [path.name for path in kept_logs(tmp_path)] == [SUMMARY_NAME]
+
+
+@pytest.mark.parametrize(("clock", "ratio"), [(1.0, 1.0), (2.0, 0.5)])
+def test_agreement_is_what_loadgen_says_over_what_our_clock_says(clock: float, ratio: float, tmp_path: Path) -> None:
+    names = ("Mean latency", "Max latency", "50.00 percentile latency", "90.00 percentile latency")
+    said = {f"{name} (ns)": 4_000_000 for name in (*names, "99.00 percentile latency")}
+    outcome = Outcome(
+        test=LoadTest(scenario="SingleStream", seconds=1.0, most_seconds=6.0, min_queries=1), loadgen=said,
+        latencies_s=[0.004 * clock] * 20, clips=20, elapsed_s=1.0, issue_delay_s=[], logs=tmp_path,
+    )  # fmt: skip
+    found = agreement("SingleStream", outcome)
+    assert found == pytest.approx(dict.fromkeys(("mean", "max", "p50", "p90", "p99"), ratio))
