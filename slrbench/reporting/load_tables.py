@@ -86,7 +86,7 @@ def _loadgen_cells(run: LoadRun) -> Cells:
     return (
         run.scenario,
         milliseconds(run.figure) if latency else number(run.figure),
-        "ms" if latency else "clips/s",
+        "" if run.figure is None else "ms" if latency else "clips/s",
         *(milliseconds(run.percentiles_s.get(name)) for name in ("p50", "p90", "p99")),
         run.samples,
         "yes" if run.valid else "NO",
