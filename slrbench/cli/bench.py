@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slrbench.cli import console
+from slrbench.cli import console, load_options
 
 if TYPE_CHECKING:
     from slrbench.measure.rounds import MeasureSettings
@@ -90,6 +90,11 @@ def command(
     wer_clips: Annotated[
         int, typer.Option("--wer-clips", min=0, help="Test clips for each file's word error rate; 0: none.")
     ] = 100,
+    load: load_options.Load = None,
+    streams: load_options.Streams = None,
+    stride: load_options.Stride = None,
+    latency_bound_ms: load_options.LatencyBound = load_options.BOUND_MS,
+    load_seconds: load_options.LoadSeconds = load_options.SECONDS,
     seed: Annotated[int, typer.Option("--seed", help="Of the order within rounds, and of random weights.")] = 0,
     name: Annotated[str, typer.Option("--name", help="The report's folder is called <date>-<name>.")] = "bench",
     output: Annotated[
@@ -131,6 +136,9 @@ def command(
         allow_unverified=allow_unverified,
         wer_clips=wer_clips,
         settings=_settings(quick=quick, rounds=rounds, seed=seed),
+        load=load_options.load_settings(
+            load=load, streams=streams, stride=stride, bound_ms=latency_bound_ms, seconds=load_seconds, seed=seed
+        ),
     )
     if options.models or not options.untrained:
         require_some_backend(axes, options.models)

@@ -26,6 +26,7 @@ from slrbench.measure.clock import perf_counter_ns, seconds
 from slrbench.measure.contention import ContentionWatch
 from slrbench.measure.energy import EnergyMeter, energy_meter, energy_of_pass
 from slrbench.measure.kept_outputs import KeptOutputs, OwnOutputs, repeated_ratios, write_outputs
+from slrbench.measure.load_worker import load_operations
 from slrbench.measure.memory import peak_rss_bytes, rss_bytes, steady_rss_bytes
 from slrbench.measure.parallel import parallel_passes
 from slrbench.measure.peaks import copy_peak, gemm_peak
@@ -205,6 +206,7 @@ def _answer(worker: _Worker, command: dict[str, Any]) -> dict[str, Any]:
         "profile": profile_operators,
         "gemm_peak": gemm_peak,
         "copy_peak": copy_peak,
+        **load_operations(lambda: worker.runner, lambda: worker._inputs),
     }
     try:
         return {"ok": operations[command.pop("op")](**command)}

@@ -10,6 +10,7 @@ from slrbench.reporting.display import backend_on, megabytes, milliseconds, numb
 from slrbench.reporting.doubts import clips_behind, doubts
 from slrbench.reporting.gpu_tables import gpu_lines, gpu_table
 from slrbench.reporting.latency_tables import latency_section
+from slrbench.reporting.load_tables import load_section, load_summary
 from slrbench.reporting.markdown import Cells, bullets, free_table, paragraphs, table, text
 from slrbench.reporting.parity_tables import parity_section
 from slrbench.reporting.tables import (
@@ -34,6 +35,7 @@ def render_markdown(report: Report) -> str:
         _section("Against the baseline", comparison_table(report, namer(report))),
         _section("Latency in detail", latency_section(report, lines, namer(report))),
         _section("Growth", scaling_table(report, namer(report))),
+        _section("Under load", load_section(report.load)),
         _section("Throughput, memory and size", size_table(report, lines)),
         _section("Word error rates", wer_table(report.accuracies)),
         _section("On the GPU", gpu_table(report, lines)),
@@ -52,6 +54,7 @@ def render_decision(report: Report) -> str:
     shown = paragraphs(
         results_table(report, lines_of(report.summary)),
         comparison_table(report, namer(report)),
+        load_summary(report.load),
         headline(report),
         _reason(report),
         _front(report, report.decision) if report.decision is not None else "",

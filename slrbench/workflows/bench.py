@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from slrbench.errors import BadInputError, NegativeVerdictError, SlrbenchError
+from slrbench.measure.load.settings import LoadSettings
 from slrbench.measure.rounds import Infer, MeasureResult, MeasureSettings, measure
 from slrbench.records import Candidate, Report
 from slrbench.reporting.store import write_report
@@ -19,6 +20,7 @@ from slrbench.workflows.bench_candidates import MODELS_FOLDER, BenchModel, Plan,
 from slrbench.workflows.bench_clips import Corpora
 from slrbench.workflows.bench_draft import Draft
 from slrbench.workflows.bench_engines import make_missing_engines
+from slrbench.workflows.bench_load import check_load, run_load
 from slrbench.workflows.folders import check_writable
 from slrbench.workflows.untrained import build_untrained, parse_untrained
 
@@ -38,6 +40,7 @@ class BenchOptions:
     wer_clips: int = 100
     """Clips of the test split on which each file's word error rate is measured; 0 leaves it out."""
     settings: MeasureSettings = field(default_factory=MeasureSettings)
+    load: LoadSettings = field(default_factory=LoadSettings)
 
 
 def bench(
@@ -108,7 +111,7 @@ def bench(
             on_round=on_round,
             at_end=at_end if options.wer_clips > 0 or plan.to_judge else None,
         )
-        report = draft.report(result)
+        report = _with_load(draft, result, options.load, corpora, folder, progress)
     if folder is not None:
         write_report(folder, report)
     if not result.measurements:
@@ -118,11 +121,30 @@ def bench(
 
 def _check_beforehand(options: BenchOptions, folder: Path | None) -> None:
     """What can be refused before anything is built or measured."""
+    check_load(options.load)
     require_any([(way.backend, way.device) for way in options.axes.ways() if why_senseless(way) is None])
     for text in options.untrained:
         parse_untrained(text)
     if folder is not None:
         check_writable(folder)
+
+
+def _with_load(
+    draft: Draft,
+    result: MeasureResult,
+    settings: LoadSettings,
+    corpora: Corpora,
+    folder: Path | None,
+    progress: Progress | None,
+) -> Report:
+    """The report, after what was measured was put under load; written before, too, since load takes its time."""
+    if not settings.wanted:
+        return draft.report(result)
+    if folder is not None:
+        write_report(folder, draft.report(result))
+    measured = [m.candidate for m in result.measurements]
+    draft.load = run_load(measured, settings, folder=folder, inputs=corpora.timing_inputs, progress=progress)
+    return draft.report(result)
 
 
 def _why_nothing(plan: Plan) -> SlrbenchError:

@@ -7,7 +7,7 @@ from typing import Any
 from slrbench.errors import SlrbenchError
 from slrbench.measure.environment import capture_environment
 from slrbench.measure.rounds import Infer, MeasureResult, MeasureSettings
-from slrbench.records import Accuracy, Candidate, Environment, Measurement, Report, TrainingFigures
+from slrbench.records import Accuracy, Candidate, Environment, LoadRun, Measurement, Report, TrainingFigures
 from slrbench.reporting.derive import derive
 from slrbench.training.card import CheckpointCard
 from slrbench.workflows.bench_axes import Axes
@@ -30,6 +30,7 @@ class Draft:
     environment: Environment = field(default_factory=capture_environment)
     accuracies: list[Accuracy] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    load: tuple[LoadRun, ...] = ()
     verdicts: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
     """Those that this benchmark gave, by :func:`slrbench.workflows.bench_parity.way_key`."""
 
@@ -93,17 +94,23 @@ class Draft:
                 "candidates": names,
                 "order": [list(order) for order in result.order] if result is not None else [],
             },
+            load=tuple(self._shown_load(run) for run in self.load),
             notes=tuple(map(self._from_here, notes)),
         )
         return derive(report, decided=rounds_done is None)
 
     def _shared(self, measurement: Measurement) -> Measurement:
         """The measurement as a report shows it; workers open the path as it is."""
-        candidate = measurement.candidate
+        return measurement.model_copy(update={"candidate": self._shown(measurement.candidate)})
+
+    def _shown(self, candidate: Candidate) -> Candidate:
         update: dict[str, Any] = {"path": self._from_here(candidate.path)}
         if (verdict := self.verdicts.get(way_key(candidate))) is not None:
             update["parity"] = "passed" if verdict["passed"] else "failed"
-        return measurement.model_copy(update={"candidate": candidate.model_copy(update=update)})
+        return candidate.model_copy(update=update)
+
+    def _shown_load(self, run: LoadRun) -> LoadRun:
+        return run.model_copy(update={"candidate": self._shown(run.candidate), "reason": self._from_here(run.reason)})
 
     def _own_verdicts(self) -> dict[str, dict[str, Any]]:
         return {v["key"]: {name: v[name] for name in v if name != "key"} for v in self.verdicts.values()}
