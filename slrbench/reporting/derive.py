@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-from slrbench.records import Candidate, LoadRun, Report, SummaryRow
+from slrbench.records import LoadRun, Measurement, Report, SummaryRow
 from slrbench.reporting.accuracy import with_intervals
 from slrbench.reporting.comparisons import compare, noise_floor
 from slrbench.reporting.decision import decide
 from slrbench.reporting.evidence import gather
+from slrbench.reporting.load_tables import streams_of
+from slrbench.reporting.roofline import with_roofs
 from slrbench.reporting.scaling import fits
 from slrbench.reporting.statistics import summarise
 
@@ -22,7 +24,8 @@ def derive(report: Report, *, decided: bool = True) -> Report:
         decided: False where measurements are still missing, and then nothing is decided.
     """
     accuracies = with_intervals(report.accuracies)
-    rows = _with_streams(summarise(report.measurements, accuracies), report.load)
+    rows = _with_streams(summarise(report.measurements, accuracies), report.measurements, report.load)
+    rows = with_roofs(rows, report.measurements, report.peaks)
     floor = noise_floor(report)
     return report.model_copy(
         update={
@@ -36,18 +39,13 @@ def derive(report: Report, *, decided: bool = True) -> Report:
     )
 
 
-_KEY = tuple(sorted((set(Candidate.model_fields) & set(SummaryRow.model_fields)) - {"parity", "compressed_bytes"}))
-
-
-def _with_streams(rows: Sequence[SummaryRow], load: Sequence[LoadRun]) -> tuple[SummaryRow, ...]:
+def _with_streams(
+    rows: Sequence[SummaryRow], measurements: Sequence[Measurement], load: Sequence[LoadRun]
+) -> tuple[SummaryRow, ...]:
     """The rows with how many streams their candidate sustains, where that was measured."""
-    sustained = {
-        _key(run.candidate): int(run.figure) for run in load if run.scenario == "streams" and run.figure is not None
-    }
     return tuple(
-        row.model_copy(update={"streams": sustained[_key(row)]}) if _key(row) in sustained else row for row in rows
+        row
+        if row.measurement is None
+        else row.model_copy(update={"streams": streams_of(load, measurements[row.measurement].candidate)})
+        for row in rows
     )
-
-
-def _key(what: Candidate | SummaryRow) -> tuple[object, ...]:
-    return tuple(getattr(what, name) for name in _KEY)
