@@ -14,6 +14,7 @@ from slrbench.training.card import CheckpointCard
 from slrbench.workflows.bench_axes import Axes
 from slrbench.workflows.bench_candidates import BenchModel, Plan
 from slrbench.workflows.bench_clips import Corpora, accuracy_of
+from slrbench.workflows.bench_intervals import wide_intervals
 from slrbench.workflows.bench_parity import judge, stored_reference, verdict_key, way_key
 
 
@@ -28,6 +29,8 @@ class Draft:
     wer_clips: int
     models: Sequence[BenchModel]
     plan: Plan
+    baseline: int | None = None
+    """Index of the candidate that is measured twice."""
     environment: Environment = field(default_factory=capture_environment)
     accuracies: list[Accuracy] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -53,7 +56,7 @@ class Draft:
             machine = _gpu_of(candidate.device, self.environment)
             verdict = judge(candidate, infer, reference, machine=machine, built_with=built_with)
         except SlrbenchError as error:
-            self.notes.append(f"{_name(candidate)}: parity was not run: {error.message}")
+            self.notes.append(f"{candidate_name(candidate)}: parity was not run: {error.message}")
             return
         key = candidate.model_dump(
             include={"model", "backend", "format", "precision", "variant", "device", "input_kind"}
@@ -72,18 +75,14 @@ class Draft:
         try:
             self.accuracies.append(accuracy_of(candidate, *found, infer, limit=self.wer_clips))
         except SlrbenchError as error:  # what was timed stays
-            self.notes.append(f"{_name(candidate)}: no WER: {error.message}")
+            self.notes.append(f"{candidate_name(candidate)}: no WER: {error.message}")
 
     def report(self, result: MeasureResult | None, *, rounds_done: int | None = None) -> Report:
         """What is known by now; ``rounds_done`` where rounds are still missing, and then nothing is decided."""
         measurements = tuple(map(self._shared, result.measurements)) if result is not None else ()
-        rows = summarise(measurements, self.accuracies)
-        notes = list(self.notes)
-        if rounds_done is not None:
-            notes.insert(0, f"incomplete: {rounds_done} of {self.settings.rounds} rounds, no WER yet")
         skipped = (*(row for row, _ in self.plan.refused), *(result.skipped if result is not None else ()))
-        names = [_name(candidate) for candidate in self.plan.candidates]
-        return Report(
+        control = None if result is None or result.control is None else self._shared(result.control)
+        report = Report(
             title=self.title,
             command=self.command,
             created_at=self.environment.created_at,
@@ -94,15 +93,41 @@ class Draft:
             verdicts={**_verdicts(self.models, self.axes), **self._own_verdicts()},
             not_run=_not_run(self.models, self.axes),
             skipped=tuple(row.model_copy(update={"reason": self._from_here(row.reason)}) for row in skipped),
-            measuring={
-                "settings": asdict(self.settings),
-                "candidates": names,
-                "order": [list(order) for order in result.order] if result is not None else [],
-            },
-            summary=rows,
-            decision=decide(rows) if rounds_done is None else None,
-            notes=tuple(map(self._from_here, notes)),
+            measuring=self._measuring(result),
+            baseline=None if result is None else result.baseline,
+            control=control,
+            notes=tuple(map(self._from_here, dict.fromkeys(self._all_notes(result, rounds_done)))),
         )
+        return _derived(report, complete=rounds_done is None)
+
+    def _measuring(self, result: MeasureResult | None) -> dict[str, Any]:
+        """How it was measured; the second copy of the baseline has the last number in the orders."""
+        names = [candidate_name(candidate) for candidate in self.plan.candidates]
+        found: dict[str, Any] = {
+            "settings": asdict(self.settings),
+            "candidates": [*names, *([f"{names[self.baseline]} (second copy)"] if self.baseline is not None else [])],
+            "order": [list(order) for order in result.order] if result is not None else [],
+        }
+        if result is not None and result.ended:
+            found |= {"spent_s": result.spent_s, "ended": result.ended}
+        return found
+
+    def _all_notes(self, result: MeasureResult | None, rounds_done: int | None) -> list[str]:
+        notes = list(self.notes)
+        if result is None:
+            return notes
+        if rounds_done is not None:
+            wanted = f" of {self.settings.rounds}" if rounds_done <= self.settings.rounds else ""
+            return [f"incomplete: {rounds_done}{wanted} rounds, no WER yet", *notes]
+        if result.control_error is not None and result.baseline is not None:
+            notes.append(f"no noise floor: the baseline's second copy failed: {result.control_error.message}")
+        budget = self.settings.budget_s
+        if budget is not None and result.spent_s > 1.1 * budget:
+            notes.append(
+                f"the rounds took {result.spent_s:.0f} s, longer than the budget of {budget:g} s: every candidate is "
+                f"measured in {self.settings.rounds} rounds at least"
+            )
+        return [*notes, *wide_intervals(result.measurements, candidate_name)]
 
     def _shared(self, measurement: Measurement) -> Measurement:
         """The measurement as a report shows it; workers open the path as it is."""
@@ -123,7 +148,14 @@ class Draft:
         return text
 
 
-def _name(c: Candidate) -> str:
+def _derived(report: Report, *, complete: bool) -> Report:
+    """The report with everything that follows from its measurements; nothing is decided before it is complete."""
+    rows = summarise(report.measurements, report.accuracies)
+    return report.model_copy(update={"summary": rows, "decision": decide(rows) if complete else None})
+
+
+def candidate_name(c: Candidate) -> str:
+    """A candidate in one line, with everything that tells it apart."""
     variant = f" {c.variant}" if c.variant else ""
     return (
         f"{c.model} {c.backend}{variant} {c.precision} {c.input_kind} {c.device} threads={c.threads} batch={c.batch} "
