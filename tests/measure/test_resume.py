@@ -18,7 +18,7 @@ from slrbench.measure.process import Worker
 from slrbench.reporting.store import read_report
 
 NETWORK = "student:width_mult=0.35,conv_channels=8,lstm_hidden=8,lstm_layers=1,num_classes=5,size=32"
-ASKED = ["--untrained", NETWORK, "--backend", "onnx,openvino", "--quick", "--threads", "1", "--frames", "8"]
+ASKED = ["--untrained", NETWORK, "--backend", "onnx", "--quick", "--threads", "1", "--frames", "8"]
 
 KILLED = """
 import json, os, signal, sys
@@ -48,10 +48,10 @@ def entries(folder: Path, kind: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a benchmark that was killed in its sixth visit of nine."""
+    """The folder of a benchmark that was killed in its fourth visit of six."""
     folder = tmp_path_factory.mktemp("killed") / "report"
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, "6", "bench", *ASKED, "-o", str(folder)],
+        [sys.executable, "-c", KILLED, "4", "bench", *ASKED, "-o", str(folder)],
         start_new_session=True,
         capture_output=True,
         text=True,
@@ -76,7 +76,7 @@ def test_after_kill_9_nothing_measured_is_lost_or_measured_twice(
 ) -> None:
     folder = copy_of(killed, tmp_path / "report")
     before = entries(folder, "visit")
-    assert len(before) == 5
+    assert len(before) == 3
     asked: list[int] = []
     real = Worker.ask
 
@@ -86,12 +86,12 @@ def test_after_kill_9_nothing_measured_is_lost_or_measured_twice(
 
     monkeypatch.setattr(Worker, "ask", ask)
     assert run("--resume", folder) == ExitCode.OK
-    assert len(asked) == 9 - 5
+    assert len(asked) == 6 - 3
     report = read_report(folder)
     assert report.control is not None
     assert report.baseline == 0
     found = [*report.measurements, report.control]
-    assert [m.candidate.backend for m in found] == ["onnx", "openvino", "onnx"]
+    assert [m.candidate.backend for m in found] == ["onnx", "onnx"]
     for m in found:
         rounds = Counter(m.round_of)
         assert sorted(rounds) == [0, 1, 2]
@@ -104,10 +104,10 @@ def test_after_kill_9_nothing_measured_is_lost_or_measured_twice(
     for line in starts:
         _, index, _, process = line["of"]
         assert found[index].cold_starts[process] == line["value"]["opened"]["cold_start_parts_s"]
-    assert all(sorted(order) == [0, 1, 2] for order in report.measuring["order"])
-    assert len(report.measuring["candidates"]) == 3
+    assert all(sorted(order) == [0, 1] for order in report.measuring["order"])
+    assert len(report.measuring["candidates"]) == 2
     assert any("this benchmark was interrupted" in note for note in report.notes)
-    assert NETWORK in report.command or "pytest" in report.command or report.command
+    assert NETWORK in report.command
     assert sorted(path.name for path in folder.iterdir()) == ["report.csv", "report.json", "report.md"]
     capsys.readouterr()
     assert run("--resume", folder) == ExitCode.BAD_INPUT
@@ -119,7 +119,7 @@ def test_after_kill_9_nothing_measured_is_lost_or_measured_twice(
     [
         (["--rounds", "4"], "settings.rounds is 4, in the journal 3"),
         (["--seed", "1"], "settings.seed is 1, in the journal 0"),
-        (["--baseline", "openvino"], 'baseline is "openvino", in the journal ""'),
+        (["--wer-clips", "7"], "wer_clips is 7, in the journal 100"),
         (["-o", "elsewhere"], "--output elsewhere is not the folder of --resume"),
     ],
 )
