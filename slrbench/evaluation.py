@@ -28,6 +28,13 @@ class EvaluationResult(Record):
     sequences_wrong: int
     references: tuple[tuple[str, ...], ...]
     hypotheses: tuple[tuple[str, ...], ...]
+    clip_errors: tuple[int, ...]
+    """Substitutions, deletions and insertions of each clip; they add up to those of ``counts``."""
+
+    @property
+    def clip_words(self) -> tuple[int, ...]:
+        """Reference words of each clip."""
+        return tuple(map(len, self.references))
 
     @property
     def wer(self) -> float:
@@ -44,6 +51,13 @@ def count_errors(references: Sequence[Sequence[str]], hypotheses: Sequence[Seque
         BadInputError: there is no pair, or a reference is empty (its error rate would be undefined).
         ValueError: the two lists differ in length.
     """
+    return _align(references, hypotheses)[0]
+
+
+def _align(
+    references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[str]]
+) -> tuple[ErrorCounts, tuple[int, ...]]:
+    """Errors over all pairs, and how many each pair has."""
     if len(references) != len(hypotheses):
         raise ValueError(f"{len(references)} references do not go with {len(hypotheses)} hypotheses")
     if not references:
@@ -60,12 +74,20 @@ def count_errors(references: Sequence[Sequence[str]], hypotheses: Sequence[Seque
         return " ".join(tokens.setdefault(gloss, f"g{len(tokens)}") for gloss in glosses)
 
     found = jiwer.process_words([words(glosses) for glosses in references], [words(glosses) for glosses in hypotheses])
-    return ErrorCounts(
+    counts = ErrorCounts(
         substitutions=found.substitutions,
         deletions=found.deletions,
         insertions=found.insertions,
         reference_words=sum(len(reference) for reference in references),
     )
+    return counts, tuple(sum(map(_errors, chunks)) for chunks in found.alignments)
+
+
+def _errors(chunk: jiwer.AlignmentChunk) -> int:
+    """Errors in one stretch of an alignment: one per word of the longer side, none where both are equal."""
+    if chunk.type == "equal":
+        return 0
+    return max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
 
 
 def evaluate(
@@ -109,8 +131,10 @@ def evaluate(
         if progress is not None:
             progress(len(references), total)
     ordered = tuple(references[i] for i in range(total)), tuple(hypotheses[i] for i in range(total))
+    counts, clip_errors = _align(*ordered)
     return EvaluationResult(
-        counts=count_errors(*ordered),
+        counts=counts,
+        clip_errors=clip_errors,
         clips=total,
         sequences_wrong=sum(reference != hypothesis for reference, hypothesis in zip(*ordered, strict=True)),
         references=ordered[0],

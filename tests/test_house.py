@@ -116,6 +116,7 @@ WITHOUT_TORCH = (
     "slrbench.measure.worker",
     "slrbench.records",
     "slrbench.reporting.decision",
+    "slrbench.reporting.derive",
     "slrbench.reporting.statistics",
     "slrbench.reporting.store",
     "slrbench.runners.onnxruntime_",

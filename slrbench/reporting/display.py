@@ -1,6 +1,10 @@
 """How figures look to people: ms, MB and percent. The only place where seconds, bytes and shares are converted."""
 
-from slrbench.records import Candidate, Skipped, SummaryRow
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from slrbench.records import Candidate, Interval, Skipped, SummaryRow
 
 MISSING = "–"
 """Stands for a figure that is not known."""
@@ -12,6 +16,41 @@ def milliseconds(seconds: float | None) -> str:
         return MISSING
     value = seconds * 1e3
     return f"{value:.{_decimals(value)}f}"
+
+
+@dataclass(frozen=True)
+class TimeUnit:
+    """The unit of every time in one table."""
+
+    name: str
+    per_second: float
+
+    def __call__(self, seconds: float | None) -> str:
+        """The time without its unit, which stands in the header."""
+        return number(seconds, 1.0 / self.per_second)
+
+    def with_interval(self, seconds: float | None, interval: Interval | None) -> str:
+        """``12.3 ±0.4``: the farther end of the interval; the time alone where it has none."""
+        if seconds is None or interval is None:
+            return self(seconds)
+        return plus_minus(seconds * self.per_second, interval.low * self.per_second, interval.high * self.per_second)
+
+
+TIME_UNITS = (TimeUnit("s", 1.0), TimeUnit("ms", 1e3), TimeUnit("us", 1e6))
+
+
+def time_unit(times_s: Iterable[float | None]) -> TimeUnit:
+    """The largest unit in which the shortest time is at least 0.1; ms where none is known."""
+    shortest = min((abs(t) for t in times_s if t), default=0.001)
+    return next((unit for unit in TIME_UNITS if shortest * unit.per_second >= 0.1), TIME_UNITS[-1])
+
+
+def plus_minus(value: float, low: float, high: float) -> str:
+    """``12.3 ±0.4``, the distance to the farther end rounded up, so that no interval looks narrower than it is."""
+    decimals = _decimals(value)
+    step = 10.0**-decimals
+    distance = math.ceil(round(max(value - low, high - value) / step, 6)) * step
+    return f"{value:.{decimals}f} ±{distance:.{decimals}f}"
 
 
 def megabytes(count: int | None) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from slrbench.records import Accuracy, Report, SummaryRow
+from slrbench.reporting.comparison_tables import invalid_session
 from slrbench.reporting.display import row_name
 from slrbench.reporting.gpu_tables import gpu_doubts
 
@@ -15,6 +16,9 @@ LARGEST_MEAN_OVER_P50 = 1.3
 LARGEST_THROUGHPUT_FACTOR = 2.0
 """How far apart measured clips per second and batch / p50 may be, either way."""
 
+LARGEST_MARKED_SHARE = 0.25
+"""Share of a candidate's samples taken under contention, above which its figures are as much the other program's."""
+
 FEWEST_WORDS = 200
 """Reference words below which a WER is too coarse to decide on: one word is half a percentage point."""
 
@@ -24,6 +28,7 @@ def doubts(report: Report) -> list[str]:
     if not report.summary:
         return []
     found = [
+        invalid_session(report.noise_floor),
         _load(report),
         _rows(
             f"the mean is more than {LARGEST_MEAN_OVER_P50:g} times the median, so something disturbed the samples",
@@ -33,6 +38,8 @@ def doubts(report: Report) -> list[str]:
             f"clips per second and batch / p50 differ by more than a factor of {LARGEST_THROUGHPUT_FACTOR:g}",
             ((row, factor) for row in report.summary if (factor := _factor(row)) > LARGEST_THROUGHPUT_FACTOR),
         ),
+        _contention(report),
+        *_outputs(report),
         *_words(report),
         *gpu_doubts(report),
     ]
@@ -72,6 +79,39 @@ def _rows(what: str, rows: Iterable[tuple[SummaryRow, float]]) -> str:
     if not worst:
         return ""
     return f"{what[0].upper()}{what[1:]}: {', '.join(f'{name} (x{factor:.2f})' for name, factor in worst.items())}."
+
+
+def _contention(report: Report) -> str:
+    return _rows(
+        f"more than {LARGEST_MARKED_SHARE:.0%} of the samples were taken while something else ran, and the median with "
+        "them is that many times the one without",
+        (
+            (row, row.p50_s / (row.p50_unmarked_s or row.p50_s))
+            for row in report.summary
+            if row.marked_samples > LARGEST_MARKED_SHARE * row.samples
+        ),
+    )
+
+
+def _outputs(report: Report) -> list[str]:
+    """Candidates that computed something else while they were timed, or that were quick on what they had seen."""
+    wrong: dict[str, str] = {}
+    caching: dict[str, float | None] = {}
+    for row in report.summary:
+        check = None if row.measurement is None else report.measurements[row.measurement].output_check
+        if check is not None:
+            name = f"{row_name(row)} at {row.batch} x {row.frames}"
+            wrong |= {} if check.passed else {name: check.compared_with}
+            caching |= {name: check.repeated_ratio} if check.caches else {}
+    found = [
+        f"While it was timed, {name} gave other outputs than {reference}: its times are of another computation."
+        for name, reference in wrong.items()
+    ]
+    return found + [
+        f"With one clip repeated, {name} takes x{ratio or 0.0:.2f} of the time that it takes with clips in rotation: "
+        "something caches."
+        for name, ratio in caching.items()
+    ]
 
 
 def _words(report: Report) -> list[str]:

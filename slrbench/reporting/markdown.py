@@ -15,6 +15,19 @@ def table(headers: Sequence[str], rows: Iterable[Cells], *, left: int) -> str:
     return _aligned(headers, rows, ["left"] * left + ["right"] * (len(headers) - left))
 
 
+WIDTH = 100
+"""Columns of the terminal that tables are made for."""
+
+
+def first_that_fits(tables: Iterable[str], width: int = WIDTH) -> str:
+    """The first of several ways to show a table whose lines are no longer than ``width``; the last where none is."""
+    found = ""
+    for found in tables:
+        if max(map(len, found.splitlines())) <= width:
+            break
+    return found
+
+
 def free_table(rows: Sequence[dict[str, Any]]) -> str:
     """Objects as a table: a column per key, in the order in which keys first occur; figures are right-aligned."""
     if not rows:

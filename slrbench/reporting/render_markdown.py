@@ -4,15 +4,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from slrbench.records import Decision, Measurement, Report, SummaryRow
+from slrbench.reporting.comparison_tables import comparison_table, invalid_session, scaling_table, wer_table
 from slrbench.reporting.display import backend_on, megabytes, milliseconds, number, percent, row_name, with_input
 from slrbench.reporting.doubts import doubts
 from slrbench.reporting.gpu_tables import gpu_lines, gpu_table
+from slrbench.reporting.latency_tables import latency_section
 from slrbench.reporting.markdown import Cells, bullets, free_table, paragraphs, table, text
 from slrbench.reporting.parity_tables import parity_section
 from slrbench.reporting.tables import (
     folded_skips,
-    latency_table,
     lines_of,
+    namer,
     results_table,
     shape,
     size_table,
@@ -28,8 +30,11 @@ def render_markdown(report: Report) -> str:
         _head(report),
         _section("Training", training_tables(report.training)),
         _section("Results", results_table(report, lines)),
-        _section("Latency in detail", latency_table(lines)),
-        _section("Throughput, memory and size", size_table(lines)),
+        _section("Against the baseline", comparison_table(report, namer(report))),
+        _section("Latency in detail", latency_section(report, lines, namer(report))),
+        _section("Growth", scaling_table(report, namer(report))),
+        _section("Throughput, memory and size", size_table(report, lines)),
+        _section("Word error rates", wer_table(report.accuracies)),
         _section("On the GPU", gpu_table(report, lines)),
         _section("Not measured", _skipped(report)),
         _section("Parity", parity_section(report)),
@@ -45,6 +50,7 @@ def render_decision(report: Report) -> str:
     """What a terminal shows at the end of a run: the main table and the decision."""
     shown = paragraphs(
         results_table(report, lines_of(report.summary)),
+        comparison_table(report, namer(report)),
         headline(report),
         _reason(report),
         _front(report, report.decision) if report.decision is not None else "",
@@ -98,6 +104,7 @@ def _head(report: Report) -> str:
     return paragraphs(
         f"# {text(report.title)}",
         f"**{headline(report)}**",
+        f"**{invalid}**" if (invalid := invalid_session(report.noise_floor)) else "",
         f"{report.created_at}, {machine}.{command}",
     )
 

@@ -2,71 +2,37 @@
 
 How each figure is made:
 
-- ``p50_s``: the median of each round's samples, then the median over the rounds. A round that was disturbed as a whole
-  (another program, a clock that dropped) then weighs as one round and not as many samples.
+- ``p50_s``: the median of each round's samples, then the median over the rounds. ``p50_interval``: bootstrap over
+  rounds (:mod:`slrbench.statistics.bootstrap`); None with fewer than 6 rounds, from which no 95 % interval exists.
 - ``p90_s``, ``p95_s``, ``p99_s``: nearest rank over the samples of all rounds, so each is a time that was measured.
-  None with fewer than 64, 130 and 662 samples: the smallest counts from which a percentile is known with 99 %
-  confidence with one sample above it (MLPerf inference rules, early stopping).
+  None with fewer than 64, 130 and 662 samples (:mod:`slrbench.statistics.percentiles`). ``p90_bound_s`` and so on: the
+  upper bound that MLPerf reports (:mod:`slrbench.statistics.tails`).
+- ``marked_samples``: samples taken under contention of any kind. They count in every figure; ``p50_unmarked_s`` is
+  ``p50_s`` without them, None where none is marked or all are.
 - ``mean_s``: over the samples of all rounds.
 - ``throughput_clips_per_s``: calls x batch / wall time of the throughput pass, calls back to back, each from host to
   host. Measured, never batch / latency. ``frames_per_s`` is that times the frames of a clip, ``real_time_factor`` that
   over 25 Hz. There is one pass per candidate, so both scopes' rows carry its figures.
+- ``joules_per_clip``: energy of calls back to back, by their clips; None where the machine does not count it.
 - ``device_p50_s``: like ``p50_s``, of the time between two events on the GPU's own stream. It leaves out what the host
   spends on launching, so it is no faster ``p50_s`` and compares with nothing but other device times.
 
 No sample is dropped.
 """
 
-import math
 from collections.abc import Iterable, Sequence
-from statistics import fmean, median
+from statistics import fmean
 
 from slrbench.records import Accuracy, Candidate, Measurement, Scope, SummaryRow
+from slrbench.statistics.bootstrap import median_interval
+from slrbench.statistics.percentiles import median_over_rounds, percentile_if_known
+from slrbench.statistics.tails import upper_bound
 
 VIDEO_HZ = 25.0
 """Frame rate against which real time is judged: that of the field's corpora (PHOENIX-2014, CSL-Daily)."""
 
-MIN_SAMPLES = {0.90: 64, 0.95: 130, 0.99: 662}
-"""Percentile (a share) to the fewest samples from which it is given."""
-
 UNTRAINED = "untrained"
 """Stands for the WER of a network with random weights."""
-
-
-def percentile(samples: Sequence[float], share: float) -> float:
-    """The smallest sample that at least ``share`` (0 .. 1] of all samples do not exceed (nearest rank).
-
-    Raises:
-        ValueError: there are no samples, or the share is out of range.
-    """
-    if not samples:
-        raise ValueError("a percentile of no samples")
-    if not 0.0 < share <= 1.0:
-        raise ValueError(f"share {share} is not in (0, 1]")
-    # 0.07 * 100 is 7.000000000000001 in binary: without the rounding its rank would be 8.
-    rank = math.ceil(round(share * len(samples), 9))
-    return sorted(samples)[rank - 1]
-
-
-def percentile_if_known(samples: Sequence[float], share: float) -> float | None:
-    """The percentile (a key of ``MIN_SAMPLES``), or None where there are too few samples for it."""
-    return percentile(samples, share) if len(samples) >= MIN_SAMPLES[share] else None
-
-
-def median_over_rounds(samples: Sequence[float], round_of: Sequence[int]) -> float:
-    """The median over rounds of each round's median.
-
-    With rounds of equal size at least a quarter of all samples are at or above it, and a quarter at or below.
-
-    Raises:
-        ValueError: there are no samples, or not one round per sample.
-    """
-    rounds: dict[int, list[float]] = {}
-    for sample, number in zip(samples, round_of, strict=True):
-        rounds.setdefault(number, []).append(sample)
-    if not rounds:
-        raise ValueError("a median of no samples")
-    return median(median(of_round) for of_round in rounds.values())
 
 
 def throughput_clips_per_s(measurement: Measurement) -> float | None:
@@ -88,14 +54,14 @@ def summarise(measurements: Iterable[Measurement], accuracies: Iterable[Accuracy
         if key not in known or (found.split == "test" and known[key].split != "test"):
             known[key] = found
     rows = []
-    for measurement in measurements:
+    for index, measurement in enumerate(measurements):
         candidate = measurement.candidate
         accuracy = known.get(_evaluated(candidate))
         scopes: tuple[tuple[Scope, tuple[float, ...]], ...] = (
             ("compute", measurement.compute_s),
             ("end_to_end", measurement.end_to_end_s),
         )
-        rows += [_row(measurement, scope, samples, accuracy) for scope, samples in scopes if samples]
+        rows += [_row(index, measurement, scope, samples, accuracy) for scope, samples in scopes if samples]
     return tuple(rows)
 
 
@@ -121,7 +87,31 @@ def device_memory_bytes(measurement: Measurement) -> int | None:
     return held.get("process", held.get("peak"))
 
 
-def _row(measurement: Measurement, scope: Scope, samples: tuple[float, ...], accuracy: Accuracy | None) -> SummaryRow:
+def marked_samples(measurement: Measurement) -> set[int]:
+    """Indices of the samples that were taken under contention of any kind."""
+    return {index for indices in measurement.marks.values() for index in indices}
+
+
+def p50_unmarked_s(measurement: Measurement, samples: Sequence[float]) -> float | None:
+    """Median over rounds of the samples that no mark is on; None where none is marked, or all are."""
+    marked = marked_samples(measurement)
+    left = [i for i in range(len(samples)) if i not in marked]
+    if not marked or not left:
+        return None
+    return median_over_rounds([samples[i] for i in left], [measurement.round_of[i] for i in left])
+
+
+def joules_per_clip(measurement: Measurement) -> float | None:
+    """Energy of one clip; None where it was not measured, or cannot be here."""
+    energy = measurement.energy
+    if energy is None or energy.joules is None or energy.calls == 0:
+        return None
+    return energy.joules / (energy.calls * measurement.candidate.batch)
+
+
+def _row(
+    index: int, measurement: Measurement, scope: Scope, samples: tuple[float, ...], accuracy: Accuracy | None
+) -> SummaryRow:
     candidate = measurement.candidate
     clips_per_s = throughput_clips_per_s(measurement)
     frames_per_s = None if clips_per_s is None else clips_per_s * candidate.frames
@@ -144,6 +134,16 @@ def _row(measurement: Measurement, scope: Scope, samples: tuple[float, ...], acc
         device_memory_bytes=device_memory_bytes(measurement),
         wer=wer,
         wer_split=split,
+        wer_interval=accuracy.wer_interval if accuracy is not None and not candidate.untrained else None,
+        measurement=index,
+        p50_interval=median_interval(samples, measurement.round_of, process_of=measurement.process_of),
+        p50_unmarked_s=p50_unmarked_s(measurement, samples),
+        marked_samples=len(marked_samples(measurement)),
+        p90_bound_s=upper_bound(samples, 0.90),
+        p95_bound_s=upper_bound(samples, 0.95),
+        p99_bound_s=upper_bound(samples, 0.99),
+        steady_rss_bytes=measurement.steady_rss_bytes,
+        joules_per_clip=joules_per_clip(measurement),
     )
 
 

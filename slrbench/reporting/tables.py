@@ -1,15 +1,25 @@
-"""The tables of report.md that hold figures: training, results, latency, throughput, memory and size."""
+"""The tables of report.md that hold figures: training, results, throughput, memory and size."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from slrbench.records import ErrorCounts, Report, Skipped, SummaryRow, TrainingFigures
-from slrbench.reporting.display import MISSING, backend_name, backend_on, megabytes, milliseconds, number, percent
+from slrbench.reporting.comparison_tables import verdict_words
+from slrbench.reporting.display import (
+    MISSING,
+    TimeUnit,
+    backend_name,
+    backend_on,
+    megabytes,
+    number,
+    percent,
+    time_unit,
+)
 from slrbench.reporting.doubts import accuracies_shown, doubts
 from slrbench.reporting.gpu_tables import NOT_ON_A_GPU, ran_on_a_gpu
-from slrbench.reporting.markdown import Cells, bullets, paragraphs, table
-from slrbench.reporting.statistics import MIN_SAMPLES, VIDEO_HZ
+from slrbench.reporting.markdown import Cells, bullets, first_that_fits, paragraphs, table
+from slrbench.reporting.statistics import VIDEO_HZ
 
 
 @dataclass(frozen=True)
@@ -116,27 +126,14 @@ def results_table(report: Report, lines: Sequence[Line]) -> str:
         if len(set(values)) == 1
     ]
     differing = {header: values for header, values in columns.items() if len(set(values)) > 1}
-    cells = table(
-        ["Model", "Backend", *differing, "Parity", "p50 (ms)", "Clips/s", "MB", "WER (%)"],
-        [
-            (
-                line.any.model,
-                backend_name(line.any),
-                *(values[index] for values in differing.values()),
-                line.any.parity,
-                milliseconds(line.end_to_end.p50_s if line.end_to_end else None),
-                number(line.any.throughput_clips_per_s),
-                megabytes(line.any.size_bytes),
-                percent(line.any.wer),
-            )
-            for index, line in enumerate(lines)
-        ],
-        left=3 + len(differing),
+    cells = first_that_fits(
+        _results(report, lines, differing, interval=interval, verdict=verdict)
+        for interval, verdict in ((True, True), (True, False), (False, False))
     )
     sentences = [
         f"All rows: {', '.join(shared)}." if shared else "",
         "B x T: clips of a call x frames of a clip.",
-        "p50: end to end for one call (a whole batch), host to host.",
+        "p50: end to end for one call (a whole batch), host to host, with its 95 % interval where there are 6 rounds.",
         _wer_basis(report),
         f"{_shapes(lines)}; {_threads(lines)}.",
         "" if ran_on_a_gpu(report) else NOT_ON_A_GPU,
@@ -147,6 +144,58 @@ def results_table(report: Report, lines: Sequence[Line]) -> str:
         " ".join(sentence for sentence in sentences if sentence),
         *(["What speaks against deciding on these figures:", bullets(reasons)] if reasons else []),
     )
+
+
+def _results(
+    report: Report, lines: Sequence[Line], differing: dict[str, list[str]], *, interval: bool, verdict: bool
+) -> str:
+    unit = time_unit(line.end_to_end.p50_s for line in lines if line.end_to_end)
+    words = verdict_words(report)
+    verdict = verdict and bool(words)
+    index_of = {id(row): index for index, row in enumerate(report.summary)}
+    names = short_names(line.any.model for line in lines)
+    return table(
+        [
+            *("Model", "Backend", *differing, "Parity", f"p50 ({unit.name})"),
+            *(["Verdict"] if verdict else []),
+            *("Clips/s", "MB", "WER (%)"),
+        ],
+        [
+            (
+                names[line.any.model],
+                backend_name(line.any),
+                *(values[index] for values in differing.values()),
+                line.any.parity,
+                _p50(line, unit, interval=interval),
+                *([words.get(index_of[id(line.end_to_end)], "") if line.end_to_end else ""] if verdict else []),
+                number(line.any.throughput_clips_per_s),
+                megabytes(line.any.size_bytes),
+                percent(line.any.wer),
+            )
+            for index, line in enumerate(lines)
+        ],
+        left=3 + len(differing),
+    )
+
+
+def _p50(line: Line, unit: TimeUnit, *, interval: bool) -> str:
+    row = line.end_to_end
+    if row is None:
+        return MISSING
+    return unit.with_interval(row.p50_s, row.p50_interval if interval else None)
+
+
+def short_names(models: Iterable[str]) -> dict[str, str]:
+    """Model to what it is called in a table: of random weights what comes before the options, where that is but one."""
+    distinct = list(dict.fromkeys(models))
+    short = {model: model.partition(":")[0] if model.startswith("untrained ") else model for model in distinct}
+    return {model: name if list(short.values()).count(name) == 1 else model for model, name in short.items()}
+
+
+def namer(report: Report) -> Callable[[SummaryRow], tuple[str, ...]]:
+    """Cells that name a row in the tables of this report: model, backend, shape."""
+    names = short_names(row.model for row in report.summary)
+    return lambda row: (names[row.model], backend_on(row), shape(row))
 
 
 def _wer_basis(report: Report) -> str:
@@ -160,59 +209,64 @@ def _wer_basis(report: Report) -> str:
     return f"WER: of that very file on `{'`, `'.join(splits)}` ({clips})."
 
 
-def latency_table(lines: Sequence[Line]) -> str:
-    """Every percentile that is known, of both scopes."""
+def size_table(report: Report, lines: Sequence[Line]) -> str:
+    """Throughput, cold start and energy; memory, size and cost."""
     if not lines:
         return ""
-    body = []
-    for line in lines:
-        for row in (line.end_to_end, line.compute):
-            if row is not None:
-                times = [milliseconds(t) for t in (row.p50_s, row.p90_s, row.p95_s, row.p99_s, row.mean_s)]
-                scope = "end to end" if row.scope == "end_to_end" else "compute"
-                body.append((row.model, backend_on(row), shape(row), scope, *times, row.samples))
-    cells = table(
-        ["Model", "Backend", "B x T", "Scope", "p50 (ms)", "p90 (ms)", "p95 (ms)", "p99 (ms)", "Mean (ms)", "Samples"],
-        body,
-        left=4,
-    )
-    needed = ", ".join(f"p{share * 100:.0f} {count}" for share, count in MIN_SAMPLES.items())
-    return paragraphs(
-        cells,
-        "p50 is the median over rounds of each round's median. A percentile is left out where the samples are too few "
-        f"to know it ({needed}). Compute: run and synchronise; end to end: host to device and back as well.",
-    )
-
-
-def size_table(lines: Sequence[Line]) -> str:
-    """Throughput, cold start, memory, size and cost."""
-    if not lines:
-        return ""
-    headers = ["Model", "Backend", "B x T", "Frames/s", "x real time", "Cold start (ms)", "Peak RSS (MB)", "File (MB)"]
-    cells = table(
-        [*headers, "Param. (M)", "GMAC"],
+    rows, name = [line.any for line in lines], namer(report)
+    unit = time_unit(row.cold_start_s for row in rows)
+    energy = any(row.joules_per_clip is not None for row in rows)
+    speed = table(
+        [
+            *("Model", "Backend", "B x T", "Frames/s", "x real time", f"Cold start ({unit.name})"),
+            *(["Energy (J/clip)"] if energy else []),
+        ],
         [
             (
-                row.model,
-                backend_on(row),
-                shape(row),
+                *name(row),
                 number(row.frames_per_s),
                 number(row.real_time_factor),
-                milliseconds(row.cold_start_s),
+                unit(row.cold_start_s),
+                *([number(row.joules_per_clip)] if energy else []),
+            )
+            for row in rows
+        ],
+        left=3,
+    )
+    optional: dict[str, Callable[[SummaryRow], int | None]] = {
+        "Steady": lambda row: row.steady_rss_bytes,
+        "Zipped": lambda row: row.compressed_bytes,
+    }
+    shown = {header for header, of_row in optional.items() if any(of_row(row) is not None for row in rows)}
+    memory = table(
+        [
+            *("Model", "Backend", "B x T", "Peak RSS (MB)"),
+            *(["Steady"] if "Steady" in shown else []),
+            "File (MB)",
+            *(["Zipped"] if "Zipped" in shown else []),
+            *("Param. (M)", "GMAC"),
+        ],
+        [
+            (
+                *name(row),
                 megabytes(row.peak_rss_bytes),
+                *([megabytes(row.steady_rss_bytes)] if "Steady" in shown else []),
                 megabytes(row.size_bytes),
+                *([megabytes(row.compressed_bytes)] if "Zipped" in shown else []),
                 number(row.parameters, 1e6),
                 number(row.macs, 1e9),
             )
-            for row in (line.any for line in lines)
+            for row in rows
         ],
         left=3,
     )
     return paragraphs(
-        cells,
+        speed,
+        memory,
         f"Throughput is measured with calls back to back; real time is {VIDEO_HZ:g} frames per second. Cold start: "
         "import of the runtime, load and first call in a fresh process. Peak RSS: of a process that imports that "
-        "runtime only. GMAC: multiply-accumulates of one call, LSTM counted. MB: 1,000,000 bytes.",
+        "runtime only; steady: after the last round. Zipped: the file through zlib, as a download would be. GMAC: "
+        "multiply-accumulates of one call, LSTM counted. MB: 1,000,000 bytes.",
     )
 
 

@@ -125,4 +125,7 @@ def accuracy_of(
         counts=found.counts,
         wer=found.wer,
         sequences_wrong=found.sequences_wrong,
+        clip_errors=found.clip_errors,
+        clip_words=found.clip_words,
+        decoded=found.hypotheses,
     )

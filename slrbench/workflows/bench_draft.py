@@ -8,8 +8,7 @@ from slrbench.errors import SlrbenchError
 from slrbench.measure.environment import capture_environment
 from slrbench.measure.rounds import Infer, MeasureResult, MeasureSettings
 from slrbench.records import Accuracy, Candidate, Environment, Measurement, Report, TrainingFigures
-from slrbench.reporting.decision import decide
-from slrbench.reporting.statistics import summarise
+from slrbench.reporting.derive import derive
 from slrbench.training.card import CheckpointCard
 from slrbench.workflows.bench_axes import Axes
 from slrbench.workflows.bench_candidates import BenchModel, Plan
@@ -98,7 +97,7 @@ class Draft:
             control=control,
             notes=tuple(map(self._from_here, dict.fromkeys(self._all_notes(result, rounds_done)))),
         )
-        return _derived(report, complete=rounds_done is None)
+        return derive(report, decided=rounds_done is None)
 
     def _measuring(self, result: MeasureResult | None) -> dict[str, Any]:
         """How it was measured; the second copy of the baseline has the last number in the orders."""
@@ -146,12 +145,6 @@ class Draft:
             if model.folder.is_absolute():
                 text = text.replace(str(model.folder), model.folder.name if model.card is not None else model.model_id)
         return text
-
-
-def _derived(report: Report, *, complete: bool) -> Report:
-    """The report with everything that follows from its measurements; nothing is decided before it is complete."""
-    rows = summarise(report.measurements, report.accuracies)
-    return report.model_copy(update={"summary": rows, "decision": decide(rows) if complete else None})
 
 
 def candidate_name(c: Candidate) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from slrbench.cli.app import main
+from slrbench.records import REPORT_SCHEMA_VERSION
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_output_goes_to_a_file(golden_folder: Path, tmp_path: Path, capsys: pyte
     captured = capsys.readouterr()
     assert captured.out == ""
     assert str(target) in captured.err
-    assert json.loads(target.read_text(encoding="utf-8"))["schema_version"] == 2
+    assert json.loads(target.read_text(encoding="utf-8"))["schema_version"] == REPORT_SCHEMA_VERSION
 
 
 def test_a_missing_report_and_an_unknown_format_are_wrong_input(

@@ -1,6 +1,7 @@
 """What reports say of GPUs: goldens, columns that come and go, engines without a verdict, and the GPU's state."""
 
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_the_same_reason_for_several_models_is_one_line(gpu_report: Report) -> N
 
 
 def with_state(report: Report, *states: dict[str, Any]) -> Report:
-    pairs = zip(report.measurements, states, strict=False)
+    pairs = zip_longest(report.measurements, states, fillvalue={})
     return report.model_copy(update={"measurements": tuple(m.model_copy(update={"gpu": gpu}) for m, gpu in pairs)})
 
 

@@ -1,0 +1,189 @@
+"""The tables of report.md that compare: rows against the baseline, growth along an axis, word error rates."""
+
+from collections.abc import Callable, Sequence
+
+from slrbench.records import Accuracy, Comparison, Interval, NoiseFloor, Report, ScalingFit, SummaryRow
+from slrbench.reporting.comparisons import effective_threshold
+from slrbench.reporting.display import (
+    MISSING,
+    megabytes,
+    number,
+    percent,
+    row_name,
+    time_unit,
+    with_input,
+)
+from slrbench.reporting.markdown import paragraphs, table
+
+Name = Callable[[SummaryRow], tuple[str, ...]]
+
+UNKNOWN_FLOOR = "The noise floor is not known: the baseline was not measured twice."
+
+
+def comparison_table(report: Report, name: Name) -> str:
+    """End-to-end rows against the baseline, with the noise floor; empty where nothing was compared."""
+    shown = [c for c in report.comparisons if report.summary[c.row].scope == "end_to_end"]
+    if not shown:
+        return noise_floor_words(report) if report.noise_floor is not None else ""
+    cells = table(
+        ["Model", "Backend", "B x T", "Verdict", "Time", "95 % interval", "More rounds"],
+        [
+            (*name(report.summary[c.row]), c.verdict, f"x{c.ratio.value:.3f}", _interval(c.ratio), _more(c))
+            for c in shown
+        ],
+        left=4,
+    )
+    bases = list(dict.fromkeys(row_name(report.summary[c.baseline]) for c in shown))
+    limit = _percent(effective_threshold(report.noise_floor))
+    explanation = (
+        f"Time of the row by that of {' and '.join(bases)} at the same shape, end to end, paired by round: below 1 is "
+        f"faster. FASTER, SLOWER: the whole interval is beyond {limit} %, corrected for {len(shown)} "
+        f"comparison{'s' if len(shown) > 1 else ''} (Holm). SAME: the whole interval is within. More rounds: what "
+        "UNCLEAR would still need, estimated."
+    )
+    return paragraphs(cells, noise_floor_words(report), explanation)
+
+
+def noise_floor_words(report: Report) -> str:
+    """What the baseline against itself says, in a sentence."""
+    floor = report.noise_floor
+    if floor is None:
+        return UNKNOWN_FLOOR
+    few = (
+        "" if floor.ratio.confidence >= 0.95 else f" (too few rounds: {_percent(floor.ratio.confidence)} % confidence)"
+    )
+    return (
+        f"Noise floor (A/A): the baseline's second copy took x{floor.ratio.value:.3f} {_interval(floor.ratio)} of the "
+        f"first one's time{few}; differences up to {_percent(effective_threshold(floor))} % are taken for none."
+    )
+
+
+def invalid_session(floor: NoiseFloor | None) -> str:
+    """Why nothing in this report can be compared; empty where two copies of one thing came out alike."""
+    if floor is None or floor.valid:
+        return ""
+    return (
+        f"This session is not valid: two copies of the baseline differ by x{floor.ratio.value:.3f} "
+        f"{_interval(floor.ratio)}, which is more than {_percent(floor.threshold)} % and no chance. Measure again on a "
+        "quieter machine, or with more rounds."
+    )
+
+
+def verdict_words(report: Report) -> dict[int, str]:
+    """Index of a row to its verdict and ratio in one cell: ``FASTER x0.52``, or that it is the baseline."""
+    bases = {c.baseline: "baseline" for c in report.comparisons}
+    return {**bases, **{c.row: f"{c.verdict} x{c.ratio.value:.2f}" for c in report.comparisons}}
+
+
+def _percent(share: float) -> str:
+    return percent(share).rstrip("0").rstrip(".")
+
+
+def _interval(interval: Interval) -> str:
+    return f"[{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def _more(comparison: Comparison) -> str:
+    if comparison.verdict != "UNCLEAR":
+        return ""
+    return MISSING if comparison.more_rounds is None else str(comparison.more_rounds)
+
+
+# --- growth -----------------------------------------------------------------------------------------------------------
+
+
+def scaling_table(report: Report, name: Name) -> str:
+    """How latency and memory grow along each axis that was swept; empty where none was."""
+    by_axis: dict[tuple[int, str], dict[str, ScalingFit]] = {}
+    for fit in report.scaling:
+        by_axis.setdefault((fit.row, fit.axis), {})[fit.figure] = fit
+    if not by_axis:
+        return ""
+    unit = time_unit(fit.slope for fit in report.scaling if fit.figure == "p50_s")
+    return paragraphs(
+        table(
+            [
+                "Model",
+                "Backend",
+                "Axis",
+                "Values",
+                f"p50 at 0 ({unit.name})",
+                f"p50 per 1 ({unit.name})",
+                "r²",
+                "MB per 1",
+            ],
+            [
+                (
+                    *name(report.summary[row])[:2],
+                    axis,
+                    _values(fits),
+                    *((unit(t.intercept), unit(t.slope), _r2(t)) if (t := fits.get("p50_s")) else (MISSING,) * 3),
+                    megabytes_per(fits.get("peak_rss_bytes")),
+                )
+                for (row, axis), fits in by_axis.items()
+            ],
+            left=4,
+        ),
+        "A line by least squares through the end-to-end medians (and peak RSS) at those values, all else equal; per 1: "
+        "for one more frame, clip, thread or pixel of height. r² needs three values.",
+    )
+
+
+def megabytes_per(fit: ScalingFit | None) -> str:
+    """Slope of memory in MB."""
+    if fit is None:
+        return MISSING
+    return f"{'-' if fit.slope < 0 else ''}{megabytes(abs(round(fit.slope)))}"
+
+
+def _values(fits: dict[str, ScalingFit]) -> str:
+    points = next(iter(fits.values())).points
+    return ", ".join(f"{x:g}" for x in sorted({x for x, _ in points}))
+
+
+def _r2(fit: ScalingFit) -> str:
+    return MISSING if fit.r_squared is None else f"{fit.r_squared:.3f}"
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def wer_table(accuracies: Sequence[Accuracy]) -> str:
+    """Word error rates with what is known of how sure they are; empty where no clip's errors are known."""
+    shown = [a for a in accuracies if a.wer_interval is not None]
+    if not shown:
+        return ""
+    cells = table(
+        ["Model", "Backend", "Split", "WER (%)", "95 % interval", "To the checkpoint", "Same (%)"],
+        [
+            (
+                a.model,
+                _way(a),
+                a.split,
+                percent(a.wer),
+                _points(a.wer_interval),
+                MISSING
+                if a.wer_difference is None
+                else f"{100 * a.wer_difference.value:+.2f} {_points(a.wer_difference)}",
+                number(None if a.agreement is None else 100 * a.agreement),
+            )
+            for a in shown
+        ],
+        left=3,
+    )
+    return paragraphs(
+        cells,
+        "Intervals: 95 %, by bootstrap over clips. To the checkpoint: WER minus that of the fp32 checkpoint on the "
+        "same clips, in points, paired by clip. Same: clips that decode to the checkpoint's sequence.",
+    )
+
+
+def _points(interval: Interval | None) -> str:
+    return MISSING if interval is None else f"[{100 * interval.low:.2f}, {100 * interval.high:.2f}]"
+
+
+def _way(accuracy: Accuracy) -> str:
+    parts = [with_input(accuracy.backend, accuracy.input_kind, accuracy.variant)]
+    parts += [accuracy.precision] if accuracy.precision != "fp32" else []
+    parts += [accuracy.device] if accuracy.device != "cpu" else []
+    return " ".join(parts)

@@ -1,0 +1,123 @@
+"""Rows against the baseline, paired by round, and the noise floor below which no difference is believed.
+
+A row is compared with the baseline's row of the same scope and shape (batch, frames, frame size, threads); where the
+baseline was not measured at that shape, there is no comparison. FASTER and SLOWER are corrected for as many rows as are
+compared in the same scope (:mod:`slrbench.statistics.verdicts`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slrbench.records import Candidate, Comparison, Interval, Measurement, NoiseFloor, Report, Scope, SummaryRow
+from slrbench.statistics.bootstrap import common_rounds, ratio_interval, ratio_range
+from slrbench.statistics.verdicts import PRACTICAL_THRESHOLD, session_valid, threshold, verdicts
+
+_IDENTITY = ("model", "backend", "format", "precision", "variant", "device", "input_kind", "artifact_sha256")
+_SHAPE = ("batch", "frames", "height", "width", "threads")
+
+
+def samples_of(measurement: Measurement, scope: Scope) -> tuple[float, ...]:
+    """The samples (s) of one scope."""
+    return measurement.end_to_end_s if scope == "end_to_end" else measurement.compute_s
+
+
+def noise_floor(report: Report, *, practical: float = PRACTICAL_THRESHOLD) -> NoiseFloor | None:
+    """The baseline's second copy over its first, end to end; None where it was not measured twice.
+
+    Args:
+        report: with ``baseline`` and ``control``.
+        practical: a difference, as a share, that matters.
+    """
+    if report.baseline is None or report.control is None:
+        return None
+    ratio = _ratio(report.control, report.measurements[report.baseline], "end_to_end")
+    if ratio is None:
+        return None
+    return NoiseFloor(ratio=ratio, threshold=practical, valid=_few(ratio) or session_valid(ratio, practical))
+
+
+def effective_threshold(floor: NoiseFloor | None) -> float:
+    """From which difference on, as a share, this report tells candidates apart."""
+    if floor is None:
+        return PRACTICAL_THRESHOLD
+    return threshold(None if _few(floor.ratio) else floor.ratio, floor.threshold)
+
+
+def compare(report: Report, rows: Sequence[SummaryRow], floor: NoiseFloor | None) -> tuple[Comparison, ...]:
+    """Every row against the baseline's row of its scope and shape, in the order of the rows."""
+    if report.baseline is None:
+        return ()
+    baseline = report.measurements[report.baseline].candidate
+    pairs = [pair for pair in _pairs(rows, baseline) if pair is not None]
+    found: list[_Pair] = []
+    for row, base in pairs:
+        ours, theirs = (_measurement(report, rows[index]) for index in (row, base))
+        if ours is None or theirs is None:
+            continue
+        ratio = _ratio(ours, theirs, rows[row].scope)
+        if ratio is not None:
+            found.append(_Pair(row, base, rows[row].scope, ratio, common_rounds(ours.round_of, theirs.round_of)))
+    limit = effective_threshold(floor)
+    scopes = dict.fromkeys(pair.scope for pair in found)
+    compared = [c for scope in scopes for c in _judged([pair for pair in found if pair.scope == scope], limit)]
+    return tuple(sorted(compared, key=lambda c: c.row))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    row: int
+    baseline: int
+    scope: Scope
+    ratio: Interval
+    rounds: int
+
+
+def _judged(pairs: Sequence[_Pair], limit: float) -> list[Comparison]:
+    words = verdicts([pair.ratio for pair in pairs], limit, [pair.rounds for pair in pairs])
+    return [
+        Comparison(row=p.row, baseline=p.baseline, ratio=p.ratio, verdict=v.word, more_rounds=v.more_rounds)
+        for p, v in zip(pairs, words, strict=True)
+    ]
+
+
+def _pairs(rows: Sequence[SummaryRow], baseline: Candidate) -> list[tuple[int, int] | None]:
+    """Indices of every row and of the baseline's row that it is compared with."""
+    of_baseline = {
+        (row.scope, *_values(row, _SHAPE)): index
+        for index, row in enumerate(rows)
+        if _values(row, _IDENTITY) == _values(baseline, _IDENTITY)
+    }
+    found: list[tuple[int, int] | None] = []
+    for index, row in enumerate(rows):
+        base = of_baseline.get((row.scope, *_values(row, _SHAPE)))
+        found.append(None if base is None or base == index else (index, base))
+    return found
+
+
+def _values(what: SummaryRow | Candidate, names: Sequence[str]) -> tuple[object, ...]:
+    return tuple(getattr(what, name) for name in names)
+
+
+def _measurement(report: Report, row: SummaryRow) -> Measurement | None:
+    return None if row.measurement is None else report.measurements[row.measurement]
+
+
+def _ratio(ours: Measurement, theirs: Measurement, scope: Scope) -> Interval | None:
+    """The interval where there are rounds enough for one, the range of the rounds where there are not."""
+    a, b = samples_of(ours, scope), samples_of(theirs, scope)
+    if not a or not b:
+        return None
+    found = ratio_interval(
+        a,
+        ours.round_of,
+        b,
+        theirs.round_of,
+        a_processes=ours.process_of,
+        b_processes=theirs.process_of,
+    )
+    return found if found is not None else ratio_range(a, ours.round_of, b, theirs.round_of)
+
+
+def _few(ratio: Interval) -> bool:
+    """Whether it is but the range of a few rounds."""
+    return ratio.confidence < 0.95
