@@ -125,10 +125,10 @@ class Measurement(Record):
     marks: dict[str, tuple[int, ...]] = Field(
         default_factory=dict,
         description="indices of samples that were taken under contention, by what was seen: ``steal``, ``run queue``, "
-        "``switched out``, ``throttled``, ``foreign GPU work``; no sample is ever left out",
+        "``switched out``, ``throttled``, ``other programs``, ``foreign GPU work``; no sample is ever left out",
     )
     steady_rss_bytes: int | None = Field(
-        default=None, description="resident memory after the last round: the most over the candidate's processes"
+        default=None, description="resident memory after a round, with one clip: the most over rounds and processes"
     )
     cold_starts: tuple[dict[str, float], ...] = Field(
         default=(), description="import, load and first call (s) of every fresh process, in order"

@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any
 
 from slrbench.errors import SlrbenchError
-from slrbench.measure.answers import optional_fields
+from slrbench.measure.gathered import actual_of, fields_of, warnings_of
 from slrbench.measure.gpu_rounds import GpuRounds
 from slrbench.measure.process import Worker
 from slrbench.records import Candidate, Interval, Measurement
@@ -98,14 +98,19 @@ class Cell:
         typical = min(range(len(totals)), key=lambda i: abs(totals[i] - median(totals)))
         peaks = [s.opened["peak_rss_bytes"] for s in self.starts if s.opened["peak_rss_bytes"] is not None]
         last = self.starts[-1].opened
+        gpu = self.gpu.record() if self.gpu is not None else {}
+        opened = [start.opened for start in self.starts]
+        round_of = self.of_each_sample("round")
         compute, device = self.samples("compute_s"), self.samples("device_s")
         return Measurement(
             candidate=self.candidate,
             requested=last["requested"],
-            actual=last["actual"] | {"inputs": self.input_source, "runtimes_imported": last["runtimes_imported"]},
+            actual=last["actual"]
+            | {"inputs": self.input_source, "runtimes_imported": last["runtimes_imported"]}
+            | actual_of(answers),
             compute_s=compute,
             end_to_end_s=self.samples("end_to_end_s"),
-            round_of=self.of_each_sample("round"),
+            round_of=round_of,
             process_of=self.of_each_sample("process"),
             warmup_s=tuple(value for start in self.starts for value in start.warm_up["samples_s"]),
             warmup_steady=all(start.warm_up["steady"] for start in self.starts),
@@ -113,13 +118,12 @@ class Cell:
             throughput_s=sum(answer["throughput_s"] for answer in answers),
             cold_start_s=totals[typical],
             cold_start_parts_s=parts[typical],
-            cold_starts=tuple(parts),
             peak_rss_bytes=max(peaks, default=None),
             device_s=device if len(device) == len(compute) else (),
             device_memory_bytes=_most_of_each(answer["device_memory_bytes"] for answer in answers),
-            gpu=self.gpu.record() if self.gpu is not None else {},
+            gpu=gpu,
             warnings=tuple(self._warnings(min_calls)),
-            **optional_fields(answers),
+            **fields_of(answers, opened=opened, round_of=round_of, gpu=gpu),
         )
 
     def _warnings(self, min_calls: int) -> list[str]:
@@ -128,7 +132,7 @@ class Cell:
         found += self.gpu.warnings if self.gpu is not None else []
         if not all(start.warm_up["steady"] for start in self.starts):
             found.append("warm-up had not settled when its time was up")
-        return found
+        return found + warnings_of([visit.answer for visit in self.visits])
 
 
 def half_width(interval: Interval) -> float:

@@ -146,6 +146,13 @@ class GpuWatch:
             foreign_processes=len([p for p in found if p.pid not in own]) if found is not None and known else None,
         )
 
+    def energy_j(self) -> float | None:
+        """Energy that the GPU has used since its driver was loaded, joules; None where NVML does not count it."""
+        if self._handle is None:
+            return None
+        millijoules = self._ask(lambda: self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))
+        return None if millijoules is None else millijoules / 1e3
+
     def _ask(self, question: Callable[[], _T]) -> _T | None:
         """The answer; None where this GPU, this driver or this package has none."""
         try:

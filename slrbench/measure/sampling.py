@@ -5,12 +5,13 @@ The clock stands outside the runner. Of every timed call both figures are taken:
 """
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from slrbench.measure.clock import Clock, seconds
@@ -59,8 +60,29 @@ class Samples:
     """Device time of the same calls, where the runner has events; empty otherwise."""
 
 
+class Watch(Protocol):
+    """Looks at the system between timed calls."""
+
+    def begin(self) -> None:
+        """Right before the first call."""
+        ...
+
+    def after_call(self) -> None:
+        """After each call, outside of its timed region."""
+        ...
+
+
+KeepOutput = Callable[[int, NDArray[Any]], None]
+"""Is given the number of a call and what it fetched, after the clock has stopped; it copies what it keeps."""
+
+
 def timed_call(runner: Runner, video: NDArray[Any], clock: Clock) -> tuple[float, float]:
-    """One call; its compute and end-to-end time in seconds.
+    """One call; its compute and end-to-end time in seconds."""
+    return call_with_output(runner, video, clock)[:2]
+
+
+def call_with_output(runner: Runner, video: NDArray[Any], clock: Clock) -> tuple[float, float, NDArray[np.float32]]:
+    """One call; its compute and end-to-end time in seconds, and what it fetched.
 
     Staging is waited for before the compute part begins, so that a copy in flight is not counted as computing.
     """
@@ -71,19 +93,29 @@ def timed_call(runner: Runner, video: NDArray[Any], clock: Clock) -> tuple[float
     pending = runner.run(staged)
     runner.synchronize()
     ran = clock()
-    runner.fetch(pending)
+    output = runner.fetch(pending)
     end = clock()
-    return seconds(ran - run), seconds(end - begin)
+    return seconds(ran - run), seconds(end - begin), output
 
 
-def warm_up(runner: Runner, inputs: Sequence[NDArray[Any]], clock: Clock, rule: SamplingRule) -> WarmUp:
+def warm_up(
+    runner: Runner,
+    inputs: Sequence[NDArray[Any]],
+    clock: Clock,
+    rule: SamplingRule,
+    *,
+    keep: KeepOutput | None = None,
+) -> WarmUp:
     """Call until every input was called and the median of the last calls has settled, or the cap is reached."""
     begin = clock()
     times: list[float] = []
     window = rule.warmup_window
     steady = False
     while not steady or len(times) < len(inputs):
-        times.append(timed_call(runner, inputs[len(times) % len(inputs)], clock)[1])
+        _, end_to_end, output = call_with_output(runner, inputs[len(times) % len(inputs)], clock)
+        if keep is not None:
+            keep(len(times), output)
+        times.append(end_to_end)
         steady = _has_settled(times, window, rule.warmup_tolerance)
         if seconds(clock() - begin) >= rule.warmup_cap_s:
             break
@@ -97,17 +129,34 @@ def _has_settled(times: Sequence[float], window: int, tolerance: float) -> bool:
     return abs(last - before) <= tolerance * before
 
 
-def take_samples(runner: Runner, inputs: Sequence[NDArray[Any]], clock: Clock, rule: SamplingRule) -> Samples:
-    """Time calls over the inputs in rotation, until there are enough of them and enough time has passed."""
+def take_samples(
+    runner: Runner,
+    inputs: Sequence[NDArray[Any]],
+    clock: Clock,
+    rule: SamplingRule,
+    *,
+    watch: Watch | None = None,
+    keep: KeepOutput | None = None,
+) -> Samples:
+    """Time calls over the inputs in rotation, until there are enough of them and enough time has passed.
+
+    ``watch`` and ``keep`` have their turn between two calls, outside of what is timed.
+    """
     compute: list[float] = []
     end_to_end: list[float] = []
     device: list[float] = []
-    with _no_garbage_collection():
+    with no_garbage_collection():
+        if watch is not None:
+            watch.begin()
         begin = clock()
         while True:
-            one = timed_call(runner, inputs[len(compute) % len(inputs)], clock)
-            compute.append(one[0])
-            end_to_end.append(one[1])
+            on_host, whole_call, output = call_with_output(runner, inputs[len(compute) % len(inputs)], clock)
+            if watch is not None:
+                watch.after_call()
+            if keep is not None:
+                keep(len(compute), output)
+            compute.append(on_host)
+            end_to_end.append(whole_call)
             if (on_device := runner.device_seconds()) is not None:
                 device.append(on_device)
             elapsed = seconds(clock() - begin)
@@ -132,7 +181,7 @@ def throughput_pass(
     if rule.throughput_time_s <= 0:
         return 0, 0.0
     calls = 0
-    with _no_garbage_collection():
+    with no_garbage_collection():
         begin = clock()
         while True:
             pending = runner.run(runner.stage(inputs[calls % len(inputs)]))
@@ -145,7 +194,7 @@ def throughput_pass(
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """Collect now, and not while timing."""
     was_enabled = gc.isenabled()
     gc.collect()

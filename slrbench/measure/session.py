@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from slrbench.errors import BadInputError, RunFailedError, SlrbenchError, UnavailableError
 from slrbench.measure.cells import Cell, Start, Visit, half_width
 from slrbench.measure.clock import perf_counter_ns, seconds
+from slrbench.measure.gathered import Gatherer
 from slrbench.measure.gpu_environment import GpuWatch
 from slrbench.measure.gpu_rounds import GpuRounds, gpu_device
 from slrbench.measure.journal import Journal
@@ -58,6 +59,7 @@ class Session:
                 if device not in self._watches:
                     self._watches[device] = GpuWatch(device)
                 cell.gpu = GpuRounds(self._watches[device])
+        self._gatherer = Gatherer(scratch, seed=settings.seed, limit_s=settings.limit_s)
         self._before_s = 0.0
         self._began = perf_counter_ns()
 
@@ -228,12 +230,17 @@ class Session:
         own = {os.getpid(), *(c.worker.pid for c in self.cells if c.worker is not None)}
         if cell.gpu is not None:
             cell.gpu.begin(own=own, worker=worker.pid)
-        answer = worker.ask("round", limit_s=self.settings.limit_s, rule=rule, settle=rested)
+        more = self._gatherer.arguments(worker, round_)
+        answer = worker.ask("round", limit_s=self.settings.limit_s, rule=rule, settle=rested, **more)
         states = None
         if cell.gpu is not None:
             held = cell.gpu.end(round_, own=own, worker=worker.pid)
             answer["device_memory_bytes"] = answer["device_memory_bytes"] | held
             states = cell.gpu.states(round_)
+        last_rule = rule if self._is_last_of_process(round_) else None
+        answer = self._gatherer.complete(answer, worker, cell.candidate, source=cell.input_source, last_rule=last_rule)
+        if "failed" in answer.get("extras", ()):
+            cell.stop(at_once=True)
         visit = Visit(
             round=round_,
             process=len(cell.starts) - 1,
@@ -248,7 +255,12 @@ class Session:
         """Whether the candidate is to have a new process in this round."""
         if round_ < self.settings.rounds:
             return self.settings.starts_afresh(round_)
-        return cell.served >= self.settings.rounds_of_a_process
+        return cell.served >= self.settings.rounds_of_a_process or "extras" in cell.visits[-1].answer
+
+    def _is_last_of_process(self, round_: int) -> bool:
+        """Whether what is measured once in a process comes after this round; not in the rounds that a budget adds."""
+        rounds = self.settings.rounds
+        return round_ == rounds - 1 or (round_ < rounds and self.settings.starts_afresh(round_ + 1))
 
     def _worker_of(self, cell: Cell, round_: int) -> Worker:
         """The candidate's process: opened, with its inputs loaded, warmed up."""

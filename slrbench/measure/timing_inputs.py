@@ -17,7 +17,9 @@ MOST_INPUTS = 8
 
 LEAST_INPUTS = 2
 BUDGET_BYTES = 256 << 20
-"""Every worker holds its inputs: large ones are fewer."""
+"""Inputs may always take so much: every worker reads them."""
+SHARE_OF_AVAILABLE = 8
+"""Beyond it they may take one part in so many of the memory that is available: workers share them then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +33,20 @@ class TimingInputs:
 InputSource = Callable[[Candidate], TimingInputs]
 
 
-def input_count(candidate: Candidate) -> int:
-    """How many inputs of this candidate's shape are used: 8, or fewer where they are large."""
-    return max(LEAST_INPUTS, min(MOST_INPUTS, BUDGET_BYTES // input_bytes(candidate)))
+def input_count(candidate: Candidate, *, available_bytes: int | None = None) -> int:
+    """How many inputs of this candidate's shape are used: 8, or fewer where memory does not allow it.
+
+    ``available_bytes`` is the memory that is available, as the system says where it is not given.
+    """
+    size = input_bytes(candidate)
+    if MOST_INPUTS * size <= BUDGET_BYTES:
+        return MOST_INPUTS
+    if available_bytes is None:
+        import psutil
+
+        available_bytes = int(psutil.virtual_memory().available)
+    budget = max(BUDGET_BYTES, available_bytes // SHARE_OF_AVAILABLE)
+    return max(LEAST_INPUTS, min(MOST_INPUTS, budget // size))
 
 
 def input_bytes(candidate: Candidate) -> int:
@@ -93,6 +106,7 @@ class InputFiles:
     all: Path
     source: str
     sha256: str
+    """Of the content."""
 
 
 class InputStore:
@@ -134,6 +148,6 @@ class InputStore:
             np.save(rest, made.videos)
         except MemoryError as error:
             raise RunFailedError(words, hint=hint) from error
-        with rest.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        # Of the first few: how many there are depends on the memory that is free.
+        sha256 = hashlib.sha256(np.ascontiguousarray(made.videos[:LEAST_INPUTS]).data).hexdigest()
         return InputFiles(first=first, all=rest, source=made.source, sha256=sha256)

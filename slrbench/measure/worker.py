@@ -3,10 +3,12 @@
 ``python -m slrbench.measure.worker`` reads one JSON object per line from stdin and answers one per line on what was its
 stdout; between two commands it blocks. What libraries print goes to stderr. It ends when stdin does.
 
-Commands (``op``): ``open`` (import, load, first call: the cold start), ``inputs``, ``warm_up``, ``round``, ``infer``.
+Commands (``op``): ``open`` (import, load, first call: the cold start), ``inputs``, ``warm_up``, ``round``, ``extras``
+(what is measured once in the life of a process, after its last round), ``infer``.
 An answer is ``{"ok": ...}``, or ``{"error": {"kind", "message", "hint"}}`` after which the worker still listens.
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -20,8 +22,13 @@ from numpy.typing import NDArray
 
 from slrbench.errors import SlrbenchError
 from slrbench.measure.clock import perf_counter_ns, seconds
-from slrbench.measure.memory import peak_rss_bytes, rss_bytes
+from slrbench.measure.contention import ContentionWatch
+from slrbench.measure.energy import EnergyMeter, energy_meter, energy_of_pass
+from slrbench.measure.kept_outputs import KeptOutputs, OwnOutputs, repeated_ratios, write_outputs
+from slrbench.measure.memory import peak_rss_bytes, rss_bytes, steady_rss_bytes
+from slrbench.measure.parallel import parallel_passes
 from slrbench.measure.sampling import SamplingRule, take_samples, throughput_pass, timed_call, warm_up
+from slrbench.measure.system_counters import SystemCounters
 from slrbench.runners.inputs import check_artifact_file
 from slrbench.runners.open import import_backend, open_runner
 from slrbench.runners.protocol import Runner
@@ -31,6 +38,9 @@ RUNTIMES = ("torch", "torchvision", "onnx", "onnxruntime", "openvino", "tensorrt
 
 SETTLING_CALLS = 2
 """Untimed calls before a round, where other candidates ran since the last call: the caches hold their data."""
+
+IN_MEMORY_BYTES = 256 << 20
+"""Inputs up to so many bytes are read; a larger file is mapped, and the workers that use it share its pages."""
 
 _SUFFIXES = {
     "torch": ".safetensors",
@@ -47,6 +57,12 @@ class _Worker:
     def __init__(self) -> None:
         self._runner: Runner | None = None
         self._inputs: list[NDArray[Any]] = []
+        self._inputs_loaded = {"inputs": 0, "different": 0}
+        self._own = OwnOutputs(0)
+        self._device = "cpu"
+        self._threads = 1
+        self._meter: EnergyMeter | None = None
+        self._counters: SystemCounters | None = None
 
     @property
     def runner(self) -> Runner:
@@ -89,6 +105,7 @@ class _Worker:
             already_hashed=hashed,
         )
         loaded = perf_counter_ns()
+        self._device, self._threads = "cuda" if backend == "trt" and device == "cpu" else device, threads
         parts = {"import": seconds(imported - begin), "load": seconds(loaded - imported)}
         if video is not None:
             parts["first_call"] = timed_call(self._runner, video, perf_counter_ns)[1]
@@ -104,26 +121,67 @@ class _Worker:
         }
 
     def inputs(self, *, path: str) -> dict[str, Any]:
-        """Load the inputs that the timed calls rotate over, ``(N, ...)``."""
-        self._inputs = list(np.load(path))
-        return {"inputs": len(self._inputs)}
+        """Load the inputs that the timed calls rotate over, ``(N, ...)``; how many there are, and how many differ."""
+        mapped = Path(path).stat().st_size > IN_MEMORY_BYTES
+        # "c": pages are shared until somebody writes, and the arrays count as writable, which runtimes ask for.
+        self._inputs = list(np.asarray(np.load(path, mmap_mode="c" if mapped else None)))
+        self._own = OwnOutputs(len(self._inputs))
+        different = len({hashlib.blake2b(video.data).digest() for video in self._inputs})
+        self._inputs_loaded = {"inputs": len(self._inputs), "different": different}
+        return self._inputs_loaded
 
     def warm_up(self, *, rule: dict[str, Any]) -> dict[str, Any]:
-        """Call until it has settled."""
-        return asdict(warm_up(self.runner, self._inputs, perf_counter_ns, SamplingRule(**rule)))
+        """Call until it has settled; the outputs are what those of timed calls are compared with."""
+        return asdict(warm_up(self.runner, self._inputs, perf_counter_ns, SamplingRule(**rule), keep=self._own))
 
-    def round(self, *, rule: dict[str, Any], settle: bool) -> dict[str, Any]:
-        """One round: untimed calls where it should ``settle`` first, latency samples, throughput."""
+    def round(self, *, rule: dict[str, Any], settle: bool, seed: int = 0, outputs: str | None = None) -> dict[str, Any]:
+        """One round: untimed calls where it should ``settle`` first, latency samples, throughput.
+
+        Outputs of some calls, chosen by ``seed``, go to the file ``outputs``, where one is given.
+        """
         sampling = SamplingRule(**rule)
         for video in self._inputs[: SETTLING_CALLS if settle else 0]:
             timed_call(self.runner, video, perf_counter_ns)
-        samples = take_samples(self.runner, self._inputs, perf_counter_ns, sampling)
+        if self._counters is None or self._meter is None:
+            self._counters, self._meter = SystemCounters(), energy_meter(self._device)
+        watch = ContentionWatch(
+            self._counters, perf_counter_ns, threads=self._threads, cores=os.cpu_count() or self._threads
+        )
+        kept = KeptOutputs(seed)
+        samples = take_samples(self.runner, self._inputs, perf_counter_ns, sampling, watch=watch, keep=kept)
+        marks, sources = watch.marks(), watch.sources()
+        self._meter.begin()
         calls, elapsed = throughput_pass(self.runner, self._inputs, perf_counter_ns, sampling)
+        energy = energy_of_pass(self._meter, self._meter.joules(), calls, elapsed)
+        steady = steady_rss_bytes(self._inputs)
+        if outputs is not None:
+            self._own.complete(self.runner, self._inputs, [call % len(self._inputs) for call in kept.calls])
+            write_outputs(Path(outputs), kept, self._own)
         return asdict(samples) | {
+            "inputs": self._inputs_loaded,
             "throughput_calls": calls,
             "throughput_s": elapsed,
             "device_memory_bytes": self.runner.device_memory(),
+            "marks": marks,
+            "contention_sources": sources,
+            "energy": energy,
+            "steady_rss_bytes": steady,
+            "outputs": outputs,
         }
+
+    def extras(self, *, rule: dict[str, Any]) -> dict[str, Any]:
+        """What is measured once: several requests in flight, and one clip over and over.
+
+        After the last round, since further sessions of a runtime take memory.
+        """
+        sampling = SamplingRule(**rule)
+        time_s = sampling.throughput_time_s
+        if time_s <= 0:
+            return {"parallel": [], "parallel_note": "", "repeated_ratios": []}
+        ratios = repeated_ratios(self.runner, self._inputs, perf_counter_ns, most_time_s=time_s)
+        threads = self._threads if self._device == "cpu" else 1
+        passes, why = parallel_passes(self.runner, self._inputs, perf_counter_ns, threads=threads, time_s=time_s)
+        return {"parallel": [asdict(one) for one in passes], "parallel_note": why, "repeated_ratios": ratios}
 
     def infer(self, *, source: str, target: str) -> dict[str, Any]:
         """Log-probabilities of one video, untimed: from one file of an array to another."""
@@ -139,6 +197,7 @@ def _answer(worker: _Worker, command: dict[str, Any]) -> dict[str, Any]:
         "inputs": worker.inputs,
         "warm_up": worker.warm_up,
         "round": worker.round,
+        "extras": worker.extras,
         "infer": worker.infer,
     }
     try:

@@ -4,6 +4,8 @@ Shapes: B clips, T frames, T' output steps, C classes.
 """
 
 import os
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from slrbench.errors import BadInputError, RunFailedError
+from slrbench.errors import BadInputError, RunFailedError, UnavailableError
 from slrbench.runners.cuda_driver import device_index
 from slrbench.runners.inputs import check_artifact_file, check_input_kind, check_video
 from slrbench.runners.onnx_providers import (
@@ -119,6 +121,8 @@ class OnnxRunner:
             HostCalls(session, *names) if device == "cpu" else BoundCalls(session, *names, "cuda", device_index(device))
         )
         self._input_kind = input_kind
+        self._names = names
+        self._path = path
         provider = wanted_provider(device, variant)
         self.requested: dict[str, Any] = {
             "device": device, "threads": threads, "inter_op_threads": 1, "precision": precision,
@@ -174,6 +178,26 @@ class OnnxRunner:
     def device_memory(self) -> dict[str, int]:
         """Empty: ONNX Runtime does not say; what the process holds is in the GPU's state beside the measurement."""
         return {}
+
+    def parallel(self, requests: int) -> Sequence["OnnxRunner"]:
+        """Handles of one new session, which may be called from several threads at a time.
+
+        A calling thread computes with the session's pool, so the pool is smaller by the further callers: callers and
+        pool together are as many threads as this runner has.
+
+        Raises:
+            UnavailableError: on a GPU, where calls of one session wait for each other.
+        """
+        if self.requested["device"] != "cpu":
+            raise UnavailableError(f"onnx offers one request at a time on {self.requested['device']}")
+        session = open_session(
+            self._path, threads=self.requested["threads"] - requests + 1, device="cpu", input_kind=self._input_kind,
+            precision=self.requested["precision"], variant="",
+        )  # fmt: skip
+        handles = [copy(self) for _ in range(requests)]
+        for handle in handles:
+            handle._calls = HostCalls(session, *self._names)
+        return handles
 
     def close(self) -> None:
         """Let go of the session."""

@@ -3,6 +3,8 @@
 Shapes: B clips, T frames, T' output steps, C classes.
 """
 
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,7 @@ class OpenVinoRunner:
         artifact_files(path)  # OpenVINO's own words for a missing .bin name neither file
         compiled = _compile(path, threads, input_kind)
         self._input_kind = input_kind
+        self._path = path
         self._request: Any = compiled.create_infer_request()
         self.requested: dict[str, Any] = {
             "device": device, "threads": threads, "precision": precision, "input_kind": input_kind, "streams": 1,
@@ -103,12 +106,20 @@ class OpenVinoRunner:
         """Empty: there is no device memory on a CPU."""
         return {}
 
+    def parallel(self, requests: int) -> Sequence["OpenVinoRunner"]:
+        """Handles of a model that is compiled anew with one stream for each request; the streams share the threads."""
+        compiled = _compile(self._path, self.requested["threads"], self._input_kind, streams=requests)
+        handles = [copy(self) for _ in range(requests)]
+        for handle in handles:
+            handle._request = compiled.create_infer_request()
+        return handles
+
     def close(self) -> None:
         """Let go of the request and the compiled model."""
         self._request = None
 
 
-def _compile(path: Path, threads: int, input_kind: str) -> Any:
+def _compile(path: Path, threads: int, input_kind: str, *, streams: int = 1) -> Any:
     core = ov.Core()
     try:
         model = core.read_model(path)
@@ -130,7 +141,7 @@ def _compile(path: Path, threads: int, input_kind: str) -> Any:
         "CPU",
         {
             "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
+            "NUM_STREAMS": streams,
             "PERFORMANCE_HINT": "LATENCY",
             # Without it the plugin computes in bf16 where the CPU can, and reports nothing.
             "INFERENCE_PRECISION_HINT": "f32",

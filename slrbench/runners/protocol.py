@@ -4,7 +4,8 @@ Shapes: B clips, T frames, T' = ceil(T/4) output steps, C classes. A runner neve
 ``compute`` = run + synchronize, ``end_to_end`` = stage + run + synchronize + fetch.
 """
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,4 +47,20 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """Release everything; a second call does nothing."""
+        ...
+
+
+@runtime_checkable
+class ParallelRunner(Protocol):
+    """A runner of which several requests can be in flight at a time."""
+
+    def parallel(self, requests: int) -> Sequence[Runner]:
+        """Handles of the same artifact, each for one thread of the caller's, on this runner's threads all together.
+
+        The caller closes them; this runner stays as it is, and rests meanwhile. ``requests`` is at least 2, and at most
+        the runner's threads.
+
+        Raises:
+            UnavailableError: not on this device, or not in this variant.
+        """
         ...

@@ -4,14 +4,16 @@ Shapes: B clips, T frames, H height, W width, T' output steps, C classes.
 """
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from slrbench.errors import RunFailedError
+from slrbench.errors import RunFailedError, UnavailableError
 from slrbench.runners.inputs import check_video
 from slrbench.runners.torch_places import CpuPlace, Place
 from slrbench.runners.torch_precision import CompiledModule, autocast, computed_precision
@@ -79,6 +81,7 @@ class ModuleRunner:
             CompiledModule(module, variant) if variant else module
         )
         self._input_kind = input_kind
+        self._on_close: Callable[[], None] | None = None
         self._normalise_here = normalise_here and input_kind == "uint8"
 
     @property
@@ -147,12 +150,47 @@ class ModuleRunner:
         """``peak`` and ``reserved``, as torch's allocator counts them; empty on a CPU."""
         return self._place.memory()
 
+    def parallel(self, requests: int) -> Sequence["ModuleRunner"]:
+        """Handles of the same module, each with a team of ``threads // requests`` threads in the thread that calls it.
+
+        Raises:
+            UnavailableError: on a GPU, where all calls go through one stream; or compiled, since compiling is not for
+                several threads.
+        """
+        if self._place.device.type != "cpu" or isinstance(self._module, CompiledModule) or self._module is None:
+            how = "compiled" if isinstance(self._module, CompiledModule) else f"on {self._place.device}"
+            raise UnavailableError(f"{self.backend} offers one request at a time {how}")
+        handles = [copy(self) for _ in range(requests)]
+        threads = self.requested["threads"]
+        for handle in handles:
+            handle._module = _Team(self._module, threads // requests)
+            handle._on_close = lambda: torch.set_num_threads(threads)
+        return handles
+
     def close(self) -> None:
         """Let go of the module."""
         self._module = None
+        if self._on_close is not None:
+            self._on_close()
+            self._on_close = None
 
     def _hint(self) -> str:
         return _COMPILE_HINT if isinstance(self._module, CompiledModule) else _HINTS[self.backend]
+
+
+class _Team:
+    """A module that computes on so many threads, in whichever thread it is called: torch counts them per thread."""
+
+    def __init__(self, module: Callable[[torch.Tensor], torch.Tensor], threads: int) -> None:
+        self._module, self._threads = module, threads
+        self._set_in = 0
+
+    def __call__(self, video: torch.Tensor) -> torch.Tensor:
+        if self._set_in != threading.get_ident():
+            torch.get_num_threads()  # a thread's first question sets it to what the process has, and must come before
+            torch.set_num_threads(self._threads)
+            self._set_in = threading.get_ident()
+        return self._module(video)
 
 
 def _reason(error: Exception) -> str:

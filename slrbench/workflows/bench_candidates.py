@@ -25,6 +25,7 @@ from slrbench.workflows.archive import folder_of_pack, is_pack
 from slrbench.workflows.bench_axes import Axes, Way, why_senseless
 from slrbench.workflows.bench_engines import Engines, outside_profile
 from slrbench.workflows.bench_files import find_file, require_verified
+from slrbench.workflows.compressed_size import compressed_bytes
 
 MODELS_FOLDER = Path("trained_models")
 
@@ -192,7 +193,8 @@ def _plan_file(
             "model": model.model_id, "backend": way.backend, "format": file.format, "precision": way.precision,
             "variant": way.variant, "device": way.device, "threads": threads, "batch": batch, "frames": frames,
             "height": height, "width": width, "input_kind": input_kind, "path": str(file.path),
-            "artifact_sha256": file.sha256, "size_bytes": file.size_bytes, "parameters": model.parameters,
+            "artifact_sha256": file.sha256, "size_bytes": file.size_bytes,
+            "compressed_bytes": compressed_bytes(file.path, file.sha256), "parameters": model.parameters,
             "macs": _macs(model.spec, batch, frames, height, width), "parity": file.parity,
             "untrained": model.card is None,
         }  # fmt: skip
