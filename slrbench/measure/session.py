@@ -143,7 +143,7 @@ class Session:
         )
         if not chosen:
             narrow = all(width <= TARGET for width in widths.values())
-            self.ended = f"every interval is within ±{TARGET:.0%}" if narrow else "the time was spent"
+            self.ended = f"every interval is within ±{100 * TARGET:.0f} %" if narrow else "the time was spent"
             return None
         return shuffled(chosen, seed=settings.seed, round_=round_)
 

@@ -24,9 +24,9 @@ def wide_intervals(measurements: Sequence[Measurement], name: Callable[[Candidat
         elif (width := half_width(interval)) > TARGET:
             reasons = ", ".join(_reasons(measurement, rounds))
             wide.append(f"{name(measurement.candidate)}: ±{100 * width:.1f} % ({reasons})")
-    notes = [f"intervals of the median wider than ±{TARGET:.0%}: {'; '.join(wide)}"] if wide else []
+    notes = [f"intervals of the median wider than ±{100 * TARGET:.0f} %: {'; '.join(wide)}"] if wide else []
     if unknown:
-        of = "" if len(unknown) == len(measurements) else f" of {len(unknown)} candidates"
+        of = "" if len(unknown) == len(measurements) else f" of {len(unknown)} of them"
         notes.append(f"no interval of the median{of}: it needs {LEAST_ROUNDS} rounds, and there were {max(unknown)}")
     return notes
 

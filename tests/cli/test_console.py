@@ -125,3 +125,15 @@ def test_no_color_is_obeyed_on_a_terminal(repository: Path) -> None:
     text = _on_a_terminal(repository, NO_COLOR="1")
     assert "━" in text
     assert "error: wrong" in text
+
+
+def test_a_detail_stands_below_the_line_that_it_belongs_to(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.Progress() as progress:
+        for done in range(4):
+            progress("measuring", done, 100)
+            progress.detail(f"candidate {done}", 300.0)
+        progress("measuring", 20, 100)
+        progress.detail("candidate 20", 45.0)
+    assert capsys.readouterr().err.splitlines() == [
+        "measuring [0/100]", "  candidate 0, about 5 min left", "measuring [20/100]", "  candidate 20, about 45 s left",
+    ]  # fmt: skip
