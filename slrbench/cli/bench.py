@@ -2,20 +2,21 @@
 
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slrbench.cli import console, load_options
+from slrbench.cli.bench_values import numbers_of, settings_of, words_of
 
 if TYPE_CHECKING:
-    from slrbench.measure.rounds import MeasureSettings
     from slrbench.records import Report
+    from slrbench.workflows.bench_options import BenchOptions
 
 
 def command(
+    context: typer.Context,
     models: Annotated[
         list[str] | None,
         typer.Argument(
@@ -85,8 +86,35 @@ def command(
         bool, typer.Option("--quick", help="3 short rounds in one process each: a first impression.")
     ] = False,
     rounds: Annotated[
-        int | None, typer.Option("--rounds", min=1, help="Rounds, each over all candidates; 5, or 3 with --quick.")
+        int | None,
+        typer.Option(
+            "--rounds", min=1, help="Rounds, each over all candidates; 10, or 3 with --quick, or 6 with --budget."
+        ),
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", min=1, help="Fresh processes per candidate over the rounds; 3, or 1 with --quick."),
+    ] = None,
+    baseline: Annotated[
+        str,
+        typer.Option(
+            "--baseline",
+            metavar="[MODEL:]BACKEND",
+            help="What is measured twice and compared with; the first that can be measured by default.",
+        ),
+    ] = "",
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="TIME",
+            help="Such as 90s, 5m, 1h: after --rounds, further ones narrow the widest intervals to ±3 % in this time.",
+        ),
+    ] = None,
+    roofline: Annotated[
+        bool,
+        typer.Option("--roofline/--no-roofline", help="Measure the machine's own peaks, too; not with --quick."),
+    ] = True,
     wer_clips: Annotated[
         int, typer.Option("--wer-clips", min=0, help="Test clips for each file's word error rate; 0: none.")
     ] = 100,
@@ -100,83 +128,128 @@ def command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="The report's folder itself.")
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume",
+            metavar="FOLDER",
+            help="Go on with the benchmark that was interrupted there; its options are taken from its journal.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
 ) -> None:
     """Measure latency, throughput, memory, size and word error rate of artifacts, each in a process of its own.
 
     Only files whose parity passed are measured. What cannot be measured stands in the report with its reason; where
     that is failed parity, the exit code is 1. Lists are separated by commas and form axes: --batch 1,8 --frames 32,64
-    measures four shapes.
+    measures four shapes. The baseline is measured twice: what its copies differ by, this run cannot tell apart.
 
     For example: bench student --backend onnx,openvino --threads 1,2
     or, before anything is trained: bench --untrained teacher:width=1,size=224 --frames 64
     """
     from slrbench.measure.environment import default_threads
-    from slrbench.workflows.bench import BenchOptions, bench, report_folder, require_passed_parity
+    from slrbench.workflows.bench import BenchOptions, report_folder
     from slrbench.workflows.bench_axes import Axes
     from slrbench.workflows.bench_instead import require_some_backend
+    from slrbench.workflows.bench_journal import begun_in
 
-    axes = Axes(
-        backends=_words(backend),
-        devices=_words(device),
-        precisions=_words(precision),
-        torch_modes=_words(torch_mode),
-        providers=_words(provider or ""),
-        cuda_graph=cuda_graph,
-        threads=_numbers(threads, "--threads") if threads is not None else (default_threads(),),
-        batches=_numbers(batch, "--batch"),
-        frames=_numbers(frames, "--frames"),
-        sizes=_numbers(size, "--size") if size is not None else (),
-        input_kinds=_words(input),
-    )
-    options = BenchOptions(
-        models=(*(models or ()), *_words(models_list or "")),
-        axes=axes,
-        untrained=tuple(untrained or ()),
-        allow_unverified=allow_unverified,
-        wer_clips=wer_clips,
-        settings=_settings(quick=quick, rounds=rounds, seed=seed),
-        load=load_options.load_settings(
-            load=load, streams=streams, stride=stride, bound_ms=latency_bound_ms, seconds=load_seconds, seed=seed
-        ),
-    )
+    if resume is not None and not _is_given(context):
+        options = begun_in(resume).options
+    else:
+        axes = Axes(
+            backends=words_of(backend),
+            devices=words_of(device),
+            precisions=words_of(precision),
+            torch_modes=words_of(torch_mode),
+            providers=words_of(provider or ""),
+            cuda_graph=cuda_graph,
+            threads=numbers_of(threads, "--threads") if threads is not None else (default_threads(),),
+            batches=numbers_of(batch, "--batch"),
+            frames=numbers_of(frames, "--frames"),
+            sizes=numbers_of(size, "--size") if size is not None else (),
+            input_kinds=words_of(input),
+        )
+        options = BenchOptions(
+            models=(*(models or ()), *words_of(models_list or "")),
+            axes=axes,
+            untrained=tuple(untrained or ()),
+            allow_unverified=allow_unverified,
+            wer_clips=wer_clips,
+            settings=settings_of(quick=quick, rounds=rounds, processes=processes, budget=budget, seed=seed),
+            baseline=baseline,
+            load=load_options.load_settings(
+                load=load, streams=streams, stride=stride, bound_ms=latency_bound_ms, seconds=load_seconds, seed=seed
+            ),
+            roofline=roofline and not quick,
+        )
     if options.models or not options.untrained:
-        require_some_backend(axes, options.models)
-    folder = output if output is not None else report_folder(Path("reports"), name)
-    with console.Progress() as progress:
-        report = bench(options, title=f"Benchmark: {name}", command=_command_line(), folder=folder, progress=progress)
+        require_some_backend(options.axes, options.models)
+    folder = _folder(output, resume) or report_folder(Path("reports"), name)
+    _run(options, name, folder, resume=resume is not None, json=json)
+
+
+def _run(options: "BenchOptions", name: str, folder: Path, *, resume: bool, json: bool) -> None:
+    from slrbench.measure.journal import JOURNAL_NAME
+    from slrbench.workflows.bench import bench, require_passed_parity
+
+    try:
+        with console.Progress() as progress:
+            report = bench(
+                options,
+                title=f"Benchmark: {name}",
+                command=_command_line(),
+                folder=folder,
+                progress=progress,
+                detail=progress.detail,
+                resume=resume,
+            )
+    except KeyboardInterrupt:
+        if (folder / JOURNAL_NAME).is_file():
+            console.info(f"next: {shlex.join(['python', '-m', 'slrbench', 'bench', '--resume', str(folder)])}")
+        raise
     path = folder / "report.json"
     if json:
         console.print_json({"report": path, "summary": report.summary, "skipped": report.skipped})
     else:
         _show(report)
-    deeper = _deeper(sys.argv[1:], None if quick else 2 * options.settings.rounds)
-    console.wrote([path, *(folder / f"report.{kind}" for kind in ("md", "csv", "html"))], next_command=deeper)
+    arguments = shlex.split(report.command)[3:] if report.command else sys.argv[1:]
+    thorough = None if "--quick" in arguments else 2 * options.settings.rounds
+    console.wrote(
+        [path, *(folder / f"report.{kind}" for kind in ("md", "csv", "html"))],
+        next_command=_deeper(arguments, thorough),
+    )
     require_passed_parity(report)
 
 
-def _settings(*, quick: bool, rounds: int | None, seed: int) -> "MeasureSettings":
-    from slrbench.measure.rounds import MeasureSettings
-
-    settings = MeasureSettings.quick(seed=seed) if quick else MeasureSettings(seed=seed)
-    return settings if rounds is None else replace(settings, rounds=rounds)
+_BESIDE_RESUME = ("resume", "output", "json")
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+def _is_given(context: typer.Context) -> bool:
+    """Whether anything that a journal holds was stated on the command line."""
+    return any(
+        source is not None and source.name == "COMMANDLINE"
+        for name in context.params
+        if name not in _BESIDE_RESUME and (source := context.get_parameter_source(name)) is not None
+    )
 
 
-def _numbers(text: str, option: str) -> tuple[int, ...]:
+def _folder(output: Path | None, resume: Path | None) -> Path | None:
     from slrbench.errors import BadInputError
 
-    words = _words(text)
-    if bad := [word for word in words if not word.isdecimal()]:
-        raise BadInputError(f"{option} {bad[0]!r} is not a whole number", hint=f"{option} 1, or {option} 1,8")
-    return tuple(int(word) for word in words)
+    if output is not None and resume is not None and output.resolve() != resume.resolve():
+        raise BadInputError(
+            f"--output {output} is not the folder of --resume {resume}",
+            hint="leave --output out, to go on where it began",
+        )
+    return resume if resume is not None else output
 
 
 def _command_line() -> str:
     return shlex.join(["python", "-m", "slrbench", *sys.argv[1:]])
+
+
+_LEFT_OUT = ("--rounds", "--output", "-o", "--resume")
+"""Options with a value that the next command does not repeat."""
 
 
 def _deeper(arguments: list[str], rounds: int | None) -> str:
@@ -184,9 +257,9 @@ def _deeper(arguments: list[str], rounds: int | None) -> str:
     kept: list[str] = []
     words = iter(arguments)
     for word in words:
-        if word in ("--rounds", "--output", "-o"):
+        if word in _LEFT_OUT:
             next(words, None)
-        elif word not in ("--quick", "--json") and not word.startswith(("--rounds=", "--output=", "-o")):
+        elif word not in ("--quick", "--json") and not word.startswith((*(f"{name}=" for name in _LEFT_OUT), "-o")):
             kept.append(word)
     return shlex.join(["python", "-m", "slrbench", *kept, *(["--rounds", str(rounds)] if rounds else [])])
 

@@ -167,6 +167,7 @@ class Progress:
         self._task: rich.progress.TaskID | None = None
         self._step = ""
         self._tenth = -1
+        self._printed = False
 
     def __enter__(self) -> Self:
         """Start the bar, on a terminal."""
@@ -191,6 +192,16 @@ class Progress:
             self._print_line(text, done, total)
         self._step = text
 
+    def detail(self, text: str, left_s: float | None = None) -> None:
+        """Show what the current step is at, and how many seconds it will take: beside the bar, or below its line."""
+        if self._bar is not None:
+            if self._task is not None:
+                self._bar.update(self._task, description=text)
+                self._bar.refresh()
+        elif self._printed:
+            self._printed = False
+            info(f"  {text}{_left_in_words(left_s)}")
+
     def line(self, text: str) -> None:
         """Print one line that stays, above the bar."""
         if self._bar is not None:
@@ -204,7 +215,8 @@ class Progress:
                 bar.update(self._task, total=1, completed=1)
             self._task = bar.add_task(text, total=total, completed=done or 0)
         else:
-            bar.update(self._task, total=total, completed=done)
+            # What was last told of a step is of what it did before.
+            bar.update(self._task, total=total, completed=done, description=text if done == total else None)
         bar.refresh()
 
     def _print_line(self, text: str, done: int | None, total: int | None) -> None:
@@ -212,7 +224,14 @@ class Progress:
         if text == self._step and tenth <= self._tenth:
             return
         self._tenth = tenth
+        self._printed = True
         info(text if tenth < 0 else f"{text} [{done}/{total}]")
+
+
+def _left_in_words(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f", about {seconds:.0f} s left" if seconds < 90 else f", about {seconds / 60:.0f} min left"
 
 
 def _rich_progress() -> "rich.progress.Progress":

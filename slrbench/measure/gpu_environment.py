@@ -230,14 +230,22 @@ def as_record(
     if not after:
         return identity
     states = [
-        {"round": round_, "before": _public(one), "after": _public(other)}
+        {"round": round_, "before": as_document(one), "after": as_document(other)}
         for round_, one, other in zip(rounds, before, after, strict=True)
     ]
     return identity | {"summary": summarise(before, after), "rounds": states}
 
 
-def _public(state: GpuState) -> dict[str, Any]:
+def as_document(state: GpuState) -> dict[str, Any]:
+    """A state for a report or a journal: without the list of processes, which is private."""
     return {name: value for name, value in asdict(state).items() if name != "processes"}
+
+
+def from_document(document: dict[str, Any]) -> GpuState:
+    """The state that :func:`as_document` wrote."""
+    reasons = document["throttle_reasons"]
+    known = document | {"throttle_reasons": None if reasons is None else tuple(reasons)}
+    return GpuState(**known, processes=None)
 
 
 def _values(states: Sequence[GpuState], field: Callable[[GpuState], float | None]) -> list[float]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from slrbench.measure.gpu_environment import GpuState, GpuWatch, as_record, slowed_by
+from slrbench.measure.gpu_environment import GpuState, GpuWatch, as_document, as_record, from_document, slowed_by
 
 
 class GpuRounds:
@@ -28,15 +28,28 @@ class GpuRounds:
         after = self._watch.state(own=own, certain=worker)
         if self._begun is None or after is None:
             return {}
+        self._keep(round_, self._begun, after)
+        held = [p.memory_bytes for p in after.processes or () if p.pid == worker and p.memory_bytes is not None]
+        return {"process": held[0]} if held else {}
+
+    def states(self, round_: int) -> dict[str, Any] | None:
+        """Both states of a round as a JSON document, for a journal; None where there are none."""
+        if not self._rounds or self._rounds[-1] != round_:
+            return None
+        return {"before": as_document(self._before[-1]), "after": as_document(self._after[-1])}
+
+    def take_up(self, round_: int, states: dict[str, Any]) -> None:
+        """Go on from a round whose states a journal holds."""
+        self._keep(round_, from_document(states["before"]), from_document(states["after"]))
+
+    def _keep(self, round_: int, before: GpuState, after: GpuState) -> None:
         self._rounds.append(round_)
-        self._before.append(self._begun)
+        self._before.append(before)
         self._after.append(after)
         if slow := slowed_by([after]):
             self._warn(f"the GPU was held back by: {', '.join(slow)}")
-        if self._begun.foreign_processes or after.foreign_processes:
+        if before.foreign_processes or after.foreign_processes:
             self._warn("other processes used the GPU")
-        held = [p.memory_bytes for p in after.processes or () if p.pid == worker and p.memory_bytes is not None]
-        return {"process": held[0]} if held else {}
 
     def record(self) -> dict[str, Any]:
         """``Measurement.gpu``."""

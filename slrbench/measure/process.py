@@ -28,6 +28,18 @@ to half of its speed at batch 1. Some thousand turns are microseconds: between c
 """
 _CLOSE_LIMIT_S = 10.0
 
+_OUT_OF_MEMORY = (
+    "bad_alloc", "bad allocation", "allocate memory", "Failed to allocate", "Unable to allocate", "out of memory",
+    "OutOfMemory",
+)  # fmt: skip
+"""How runtimes say that memory ran out."""
+
+_SMALLER = "use a smaller batch, fewer frames or a smaller size"
+
+
+class WorkerKilledError(RunFailedError):
+    """The worker was ended by a signal from outside: by the system, or by a person."""
+
 
 class Worker:
     """A worker process. It is in a session of its own, so Ctrl-C reaches the parent alone, which then ends it."""
@@ -35,6 +47,7 @@ class Worker:
     def __init__(self, *, threads: int) -> None:
         """Start the process; its thread pools are given their size before any library is loaded."""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._oom_kills = _oom_kills()
         environment = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads)) | _SHORT_SPINNING
         package_parent = str(Path(slrbench.__file__).parent.parent)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
@@ -90,24 +103,26 @@ class Worker:
             self.close(at_once=True)
             raise RunFailedError(f"the worker hung: {op!r} gave no answer within {limit_s:g} s") from None
         if line is None:
-            raise RunFailedError(self._how_it_died(op))
+            raise self._how_it_died(op)
         answer = json.loads(line)
         if "error" in answer:
-            error = answer["error"]
-            raise _ERRORS.get(error["kind"], RunFailedError)(error["message"], hint=error["hint"])
+            raise _error_of(answer["error"])
         result: dict[str, Any] = answer["ok"]
         return result
 
-    def _how_it_died(self, op: str) -> str:
+    def _how_it_died(self, op: str) -> RunFailedError:
         code = self._process.wait()
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         last = f": {lines[-1].strip()}" if lines else ""
         if code >= 0:
-            return f"the worker ended with code {code} in {op!r}{last}"
+            return RunFailedError(f"the worker ended with code {code} in {op!r}{last}")
         name = signal.Signals(-code).name
+        if name == "SIGKILL" and _oom_kills() > self._oom_kills:
+            return RunFailedError(f"out of memory: the system killed the worker in {op!r}{last}", hint=_SMALLER)
         why = " (the system does this when memory runs out)" if name == "SIGKILL" else ""
-        return f"the worker was killed by {name} in {op!r}{why}{last}"
+        kind = WorkerKilledError if name in ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP") else RunFailedError
+        return kind(f"the worker was killed by {name} in {op!r}{why}{last}", hint=_SMALLER if why else None)
 
     def close(self, *, at_once: bool = False) -> None:
         """End the process: kindly, by the end of its stdin, and by force where that does not help or ``at_once``."""
@@ -125,3 +140,22 @@ class Worker:
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._stderr.close()
+
+
+def _error_of(answer: dict[str, Any]) -> SlrbenchError:
+    """The error that a worker answered; one for want of memory says so first, whatever the runtime's words."""
+    message = answer["message"]
+    if any(words in message for words in _OUT_OF_MEMORY):
+        message = message if message.startswith("out of memory") else f"out of memory: {message}"
+        return RunFailedError(message, hint=_SMALLER)
+    return _ERRORS.get(answer["kind"], RunFailedError)(message, hint=answer["hint"])
+
+
+def _oom_kills() -> int:
+    """How often the system ended a process of this control group (version 2) because its memory ran out."""
+    try:
+        lines = Path("/sys/fs/cgroup/memory.events").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    counts = dict(line.split() for line in lines)
+    return int(counts.get("oom_kill", 0))

@@ -1,12 +1,15 @@
 """The videos that timed calls rotate over. Shapes: N inputs, B clips, T frames, H height, W width."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slrbench.errors import RunFailedError
 from slrbench.records import Candidate
 
 MOST_INPUTS = 8
@@ -35,8 +38,7 @@ def input_count(candidate: Candidate, *, available_bytes: int | None = None) -> 
 
     ``available_bytes`` is the memory that is available, as the system says where it is not given.
     """
-    elements = candidate.batch * 3 * candidate.frames * candidate.height * candidate.width
-    size = elements * np.dtype(candidate.input_kind).itemsize
+    size = input_bytes(candidate)
     if MOST_INPUTS * size <= BUDGET_BYTES:
         return MOST_INPUTS
     if available_bytes is None:
@@ -45,6 +47,12 @@ def input_count(candidate: Candidate, *, available_bytes: int | None = None) -> 
         available_bytes = int(psutil.virtual_memory().available)
     budget = max(BUDGET_BYTES, available_bytes // SHARE_OF_AVAILABLE)
     return max(LEAST_INPUTS, min(MOST_INPUTS, budget // size))
+
+
+def input_bytes(candidate: Candidate) -> int:
+    """Size of one input of this candidate's shape."""
+    elements = candidate.batch * 3 * candidate.frames * candidate.height * candidate.width
+    return elements * np.dtype(candidate.input_kind).itemsize
 
 
 def noise_inputs(candidate: Candidate, *, seed: int = 0) -> TimingInputs:
@@ -88,3 +96,58 @@ def clip_inputs(
     return TimingInputs(
         videos=videos, source=f"{count} inputs of {used} {source}, cut or repeated to {candidate.frames} frames"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputFiles:
+    """Inputs as files that workers load: the first one alone, and all of them."""
+
+    first: Path
+    all: Path
+    source: str
+    sha256: str
+    """Of the content."""
+
+
+class InputStore:
+    """The inputs of each shape, made once."""
+
+    def __init__(self, make: InputSource, folder: Path) -> None:
+        """Of ``make``, in files below ``folder``."""
+        self._make = make
+        self._folder = folder
+        self._files: dict[tuple[Any, ...], InputFiles] = {}
+
+    def of(self, candidate: Candidate) -> InputFiles:
+        """The files of a candidate's shape.
+
+        Raises:
+            RunFailedError: they do not fit into the memory that is free.
+            SlrbenchError: they cannot be made.
+        """
+        c = candidate
+        key = (c.model, c.batch, c.frames, c.height, c.width, c.input_kind)
+        if key not in self._files:
+            self._files[key] = self._written(candidate)
+        return self._files[key]
+
+    def _written(self, candidate: Candidate) -> InputFiles:
+        import psutil
+
+        # Asked for before it is taken: Linux grants more than there is, and then ends the process that uses it. One
+        # copy is what it takes to make them, one the worker's; what the network itself needs is not known.
+        needed, free = 2 * input_count(candidate) * input_bytes(candidate), psutil.virtual_memory().available
+        words = f"out of memory: the inputs of one call have {input_bytes(candidate) / 1e9:.1f} GB"
+        hint = "use a smaller batch, fewer frames or a smaller size"
+        if needed > free:
+            raise RunFailedError(f"{words}, and {free / 1e9:.1f} GB are free", hint=hint)
+        try:
+            made = self._make(candidate)
+            first, rest = (self._folder / f"{len(self._files)}-{name}.npy" for name in ("first", "all"))
+            np.save(first, made.videos[0])
+            np.save(rest, made.videos)
+        except MemoryError as error:
+            raise RunFailedError(words, hint=hint) from error
+        # Of the first few: how many there are depends on the memory that is free.
+        sha256 = hashlib.sha256(np.ascontiguousarray(made.videos[:LEAST_INPUTS]).data).hexdigest()
+        return InputFiles(first=first, all=rest, source=made.source, sha256=sha256)

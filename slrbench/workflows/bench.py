@@ -5,42 +5,35 @@ Networks run in worker processes only. This process resolves, renders clips and 
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from slrbench.errors import BadInputError, NegativeVerdictError, SlrbenchError
-from slrbench.measure.load.settings import LoadSettings
-from slrbench.measure.rounds import Infer, MeasureResult, MeasureSettings, measure
+from slrbench.measure.journal import JOURNAL_NAME, Journal, refuse_existing
+from slrbench.measure.rounds import Infer, MeasureResult, Status, measure
 from slrbench.records import Candidate, Report
+from slrbench.reporting.display import backend_on, milliseconds
 from slrbench.reporting.store import write_report
 from slrbench.runners.availability import require_any
-from slrbench.workflows.bench_axes import Axes, why_senseless
+from slrbench.workflows.bench_axes import why_senseless
+from slrbench.workflows.bench_baseline import check_baseline, find_baseline
+from slrbench.workflows.bench_beside import load_each, peaks_now
 from slrbench.workflows.bench_candidates import MODELS_FOLDER, BenchModel, Plan, find_models, plan_candidates
 from slrbench.workflows.bench_clips import Corpora
 from slrbench.workflows.bench_draft import Draft
 from slrbench.workflows.bench_engines import make_missing_engines
-from slrbench.workflows.bench_load import check_load, run_load
+from slrbench.workflows.bench_journal import begun_in, conditions, once, open_journal
+from slrbench.workflows.bench_load import check_load
+from slrbench.workflows.bench_options import BenchOptions
 from slrbench.workflows.folders import check_writable
 from slrbench.workflows.untrained import build_untrained, parse_untrained
 
+__all__ = ["BenchOptions", "bench", "report_folder", "require_passed_parity"]
+
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchOptions:
-    """What to measure and how much."""
-
-    models: tuple[str, ...] = ()
-    """Ids, paths or roles; every model of the folder where there is none and nothing untrained is asked for."""
-    axes: Axes = field(default_factory=Axes)
-    untrained: tuple[str, ...] = ()
-    """Networks with random weights, such as ``teacher:width=1,size=224``."""
-    allow_unverified: bool = False
-    wer_clips: int = 100
-    """Clips of the test split on which each file's word error rate is measured; 0 leaves it out."""
-    settings: MeasureSettings = field(default_factory=MeasureSettings)
-    load: LoadSettings = field(default_factory=LoadSettings)
+Detail = Callable[[str, float | None], None]
+"""Called with what is about to be measured and what is known of it, and with the seconds that are left, roughly."""
 
 
 def bench(
@@ -51,6 +44,8 @@ def bench(
     folder: Path | None = None,
     models_folder: Path = MODELS_FOLDER,
     progress: Progress | None = None,
+    detail: Detail | None = None,
+    resume: bool = False,
 ) -> Report:
     """Measure everything that was asked for and can be measured; the rest are skipped rows with their reasons.
 
@@ -61,23 +56,27 @@ def bench(
         folder: where report.json, .md, .csv and .html go, written anew after each round; None writes nothing.
         models_folder: where models are looked up by id.
         progress: called with what is being done, steps done and steps in all; only between timed regions.
+        detail: called before each visit, between timed regions too.
+        resume: go on with the benchmark that was interrupted in ``folder``; its title, command and environment stay.
 
     Raises:
-        BadInputError: a model or an option cannot be used; or so it is with everything that was asked for.
+        BadInputError: a model or an option cannot be used; or so it is with everything that was asked for; or there is
+            an interrupted benchmark in ``folder``; or, on ``resume``, there is none, or one of other conditions.
         UnavailableError: nothing that was asked for can run here.
         NegativeVerdictError: no file is verified; the report is written.
         RunFailedError: every candidate failed while it was measured; the report is written.
         OSError: the folder cannot be written, or the disk is full.
     """
-    _check_beforehand(options, folder)
+    begun = begun_in(folder) if resume and folder is not None else None
+    _check_beforehand(options, folder, resume=resume)
     with tempfile.TemporaryDirectory(prefix="slrbench-untrained-") as scratch:
         models = _models(options, models_folder, Path(scratch), progress)
         made, engines = make_missing_engines(models, options.axes, progress)
         models = [replace(m, manifest=made[m.model_id]) if m.model_id in made else m for m in models]
         plan = plan_candidates(models, options.axes, allow_unverified=options.allow_unverified, engines=engines)
         draft = Draft(
-            title=title,
-            command=command,
+            title=begun.title if begun is not None else title,
+            command=begun.command if begun is not None else command,
             axes=options.axes,
             settings=options.settings,
             wer_clips=options.wer_clips,
@@ -89,62 +88,98 @@ def bench(
             if folder is not None and isinstance(error, NegativeVerdictError):
                 write_report(folder, draft.report(None))
             raise error
-        folders = {m.model_id: m.folder for m in models}
-        corpora = Corpora({m.model_id: m.card for m in models}, draft.notes, folders)
-
-        def on_round(result: MeasureResult, done: int) -> None:
+        draft.baseline = find_baseline(options.baseline, plan, models)
+        session = conditions(options, plan, draft.baseline, draft.environment)
+        with open_journal(folder, session, draft, resume=resume) as journal:
+            if begun is not None:
+                draft.environment = begun.environment
+                draft.notes.append("this benchmark was interrupted, and went on with what was measured before")
+            corpora = Corpora({m.model_id: m.card for m in models}, draft.notes, {m.model_id: m.folder for m in models})
+            result = _measure(options, draft, corpora, journal, folder, progress, detail)
+            if options.load.wanted:
+                if folder is not None:  # load takes its time, and what was measured can be read meanwhile
+                    write_report(folder, draft.report(result))
+                loaded = [m.candidate for m in result.measurements]
+                draft.load = load_each(
+                    loaded, options.load, journal, folder=folder, inputs=corpora.timing_inputs, progress=progress
+                )
+            report = draft.report(result)
             if folder is not None:
-                write_report(folder, draft.report(result, rounds_done=done))
-
-        def at_end(candidate: Candidate, infer: Infer) -> None:
-            if progress is not None:
-                progress("measuring the WER of each file", plan.candidates.index(candidate), len(plan.candidates))
-            draft.add_verdict(candidate, infer)
-            if options.wer_clips > 0:
-                draft.add_accuracy(candidate, infer, corpora)
-
-        result = measure(
-            plan.candidates,
-            options.settings,
-            inputs=corpora.timing_inputs,
-            progress=progress,
-            on_round=on_round,
-            at_end=at_end if options.wer_clips > 0 or plan.to_judge else None,
-        )
-        report = _with_load(draft, result, options.load, corpora, folder, progress)
-    if folder is not None:
-        write_report(folder, report)
+                write_report(folder, report)
+            journal.remove()
     if not result.measurements:
         raise result.errors[0]
     return report
 
 
-def _check_beforehand(options: BenchOptions, folder: Path | None) -> None:
+def _measure(
+    options: BenchOptions,
+    draft: Draft,
+    corpora: Corpora,
+    journal: Journal,
+    folder: Path | None,
+    progress: Progress | None,
+    detail: Detail | None,
+) -> MeasureResult:
+    """The machine's peaks, rounds, verdicts and word error rates, and the peaks again."""
+    plan = draft.plan
+    if options.roofline:
+        draft.peaks = peaks_now(plan.candidates, journal, "before", progress)
+
+    def on_round(result: MeasureResult, done: int) -> None:
+        if folder is not None:
+            write_report(folder, draft.report(result, rounds_done=done))
+
+    def on_visit(status: Status) -> None:
+        if detail is not None:
+            detail(_words(status), status.left_s)
+
+    def at_end(candidate: Candidate, infer: Infer) -> None:
+        if progress is not None:
+            progress("measuring the WER of each file", plan.candidates.index(candidate), len(plan.candidates))
+        once(journal, draft, "verdict", candidate, lambda: draft.add_verdict(candidate, infer))
+        if options.wer_clips > 0:
+            once(journal, draft, "accuracy", candidate, lambda: draft.add_accuracy(candidate, infer, corpora))
+
+    result = measure(
+        plan.candidates,
+        options.settings,
+        inputs=corpora.timing_inputs,
+        baseline=draft.baseline,
+        journal=journal,
+        progress=progress,
+        on_visit=on_visit,
+        on_round=on_round,
+        at_end=at_end if options.wer_clips > 0 or plan.to_judge else None,
+    )
+    if options.roofline:
+        draft.peaks = peaks_now(plan.candidates, journal, "after", progress, before=draft.peaks)
+    return result
+
+
+def _words(status: Status) -> str:
+    """``tiny onnx, round 3 of 10: 12.3 ms (12.1 to 12.6)``."""
+    copy = " (second copy)" if status.second_copy else ""
+    of = f" of {status.rounds}" if status.rounds is not None else ""
+    known = status.estimate
+    figure = ""
+    if known is not None:
+        value, low, high = (milliseconds(each) for each in (known.value, known.low, known.high))
+        figure = f": {value} ms ({low} to {high})"
+    return f"{status.candidate.model} {backend_on(status.candidate)}{copy}, round {status.round}{of}{figure}"
+
+
+def _check_beforehand(options: BenchOptions, folder: Path | None, *, resume: bool) -> None:
     """What can be refused before anything is built or measured."""
     check_load(options.load)
+    check_baseline(options.baseline, options.axes)
     require_any([(way.backend, way.device) for way in options.axes.ways() if why_senseless(way) is None])
     for text in options.untrained:
         parse_untrained(text)
     if folder is not None:
         check_writable(folder)
-
-
-def _with_load(
-    draft: Draft,
-    result: MeasureResult,
-    settings: LoadSettings,
-    corpora: Corpora,
-    folder: Path | None,
-    progress: Progress | None,
-) -> Report:
-    """The report, after what was measured was put under load; written before, too, since load takes its time."""
-    if not settings.wanted:
-        return draft.report(result)
-    if folder is not None:
-        write_report(folder, draft.report(result))
-    measured = [m.candidate for m in result.measurements]
-    draft.load = run_load(measured, settings, folder=folder, inputs=corpora.timing_inputs, progress=progress)
-    return draft.report(result)
+        if not resume:
+            refuse_existing(folder / JOURNAL_NAME)
 
 
 def _why_nothing(plan: Plan) -> SlrbenchError:

@@ -7,12 +7,22 @@ from typing import Any
 from slrbench.errors import SlrbenchError
 from slrbench.measure.environment import capture_environment
 from slrbench.measure.rounds import Infer, MeasureResult, MeasureSettings
-from slrbench.records import Accuracy, Candidate, Environment, LoadRun, Measurement, Report, TrainingFigures
+from slrbench.records import (
+    Accuracy,
+    Candidate,
+    Environment,
+    LoadRun,
+    MachinePeak,
+    Measurement,
+    Report,
+    TrainingFigures,
+)
 from slrbench.reporting.derive import derive
 from slrbench.training.card import CheckpointCard
 from slrbench.workflows.bench_axes import Axes
 from slrbench.workflows.bench_candidates import BenchModel, Plan
 from slrbench.workflows.bench_clips import Corpora, accuracy_of
+from slrbench.workflows.bench_intervals import wide_intervals
 from slrbench.workflows.bench_parity import judge, stored_reference, verdict_key, way_key, wer_difference
 
 
@@ -27,10 +37,13 @@ class Draft:
     wer_clips: int
     models: Sequence[BenchModel]
     plan: Plan
+    baseline: int | None = None
+    """Index of the candidate that is measured twice."""
     environment: Environment = field(default_factory=capture_environment)
     accuracies: list[Accuracy] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     load: tuple[LoadRun, ...] = ()
+    peaks: tuple[MachinePeak, ...] = ()
     verdicts: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
     """Those that this benchmark gave, by :func:`slrbench.workflows.bench_parity.way_key`."""
 
@@ -49,7 +62,7 @@ class Draft:
             built_with = entry.artifact.built_with if entry is not None else None
             verdict = judge(candidate, infer, reference, machine=machine, built_with=built_with, wer=wer)
         except SlrbenchError as error:
-            self.notes.append(f"{_name(candidate)}: parity was not run: {error.message}")
+            self.notes.append(f"{candidate_name(candidate)}: parity was not run: {error.message}")
             return
         key = candidate.model_dump(
             include={"model", "backend", "format", "precision", "variant", "device", "input_kind"}
@@ -68,16 +81,13 @@ class Draft:
         try:
             self.accuracies.append(accuracy_of(candidate, *found, infer, limit=self.wer_clips))
         except SlrbenchError as error:  # what was timed stays
-            self.notes.append(f"{_name(candidate)}: no WER: {error.message}")
+            self.notes.append(f"{candidate_name(candidate)}: no WER: {error.message}")
 
     def report(self, result: MeasureResult | None, *, rounds_done: int | None = None) -> Report:
         """What is known by now; ``rounds_done`` where rounds are still missing, and then nothing is decided."""
         measurements = tuple(map(self._shared, result.measurements)) if result is not None else ()
-        notes = list(self.notes)
-        if rounds_done is not None:
-            notes.insert(0, f"incomplete: {rounds_done} of {self.settings.rounds} rounds, no WER yet")
         skipped = (*(row for row, _ in self.plan.refused), *(result.skipped if result is not None else ()))
-        names = [_name(candidate) for candidate in self.plan.candidates]
+        control = None if result is None or result.control is None else self._shared(result.control)
         report = Report(
             title=self.title,
             command=self.command,
@@ -89,15 +99,43 @@ class Draft:
             verdicts={**_verdicts(self.models, self.axes), **self._own_verdicts()},
             not_run=_not_run(self.models, self.axes),
             skipped=tuple(row.model_copy(update={"reason": self._from_here(row.reason)}) for row in skipped),
-            measuring={
-                "settings": asdict(self.settings),
-                "candidates": names,
-                "order": [list(order) for order in result.order] if result is not None else [],
-            },
+            measuring=self._measuring(result),
+            baseline=None if result is None else result.baseline,
+            control=control,
             load=tuple(self._shown_load(run) for run in self.load),
-            notes=tuple(map(self._from_here, notes)),
+            peaks=tuple(self.peaks),
+            notes=tuple(map(self._from_here, dict.fromkeys(self._all_notes(result, rounds_done)))),
         )
         return derive(report, decided=rounds_done is None)
+
+    def _measuring(self, result: MeasureResult | None) -> dict[str, Any]:
+        """How it was measured; the second copy of the baseline has the last number in the orders."""
+        names = [candidate_name(candidate) for candidate in self.plan.candidates]
+        found: dict[str, Any] = {
+            "settings": asdict(self.settings),
+            "candidates": [*names, *([f"{names[self.baseline]} (second copy)"] if self.baseline is not None else [])],
+            "order": [list(order) for order in result.order] if result is not None else [],
+        }
+        if result is not None and result.ended:
+            found |= {"spent_s": result.spent_s, "ended": result.ended}
+        return found
+
+    def _all_notes(self, result: MeasureResult | None, rounds_done: int | None) -> list[str]:
+        notes = list(self.notes)
+        if result is None:
+            return notes
+        if rounds_done is not None:
+            wanted = f" of {self.settings.rounds}" if rounds_done <= self.settings.rounds else ""
+            return [f"incomplete: {rounds_done}{wanted} rounds, no WER yet", *notes]
+        if result.control_error is not None and result.baseline is not None:
+            notes.append(f"no noise floor: the baseline's second copy failed: {result.control_error.message}")
+        budget = self.settings.budget_s
+        if budget is not None and result.spent_s > 1.1 * budget:
+            notes.append(
+                f"the rounds took {result.spent_s:.0f} s, longer than the budget of {budget:g} s: every candidate is "
+                f"measured in {self.settings.rounds} rounds at least"
+            )
+        return [*notes, *wide_intervals(result.measurements, candidate_name)]
 
     def _shared(self, measurement: Measurement) -> Measurement:
         """The measurement as a report shows it; workers open the path as it is."""
@@ -123,7 +161,8 @@ class Draft:
         return text
 
 
-def _name(c: Candidate) -> str:
+def candidate_name(c: Candidate) -> str:
+    """A candidate in one line, with everything that tells it apart."""
     variant = f" {c.variant}" if c.variant else ""
     return (
         f"{c.model} {c.backend}{variant} {c.precision} {c.input_kind} {c.device} threads={c.threads} batch={c.batch} "

@@ -140,3 +140,15 @@ def test_a_reason_is_said_once_for_all_that_it_holds_for() -> None:
     found = console.reasons("not run", [("a", "no GPU"), ("b", "no runtime"), ("c", "no GPU")])
     assert found == ["not run: a, c: no GPU", "not run: b: no runtime"]
     assert console.reasons("not run", []) == []
+
+
+def test_a_detail_stands_below_the_line_that_it_belongs_to(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.Progress() as progress:
+        for done in range(4):
+            progress("measuring", done, 100)
+            progress.detail(f"candidate {done}", 300.0)
+        progress("measuring", 20, 100)
+        progress.detail("candidate 20", 45.0)
+    assert capsys.readouterr().err.splitlines() == [
+        "measuring [0/100]", "  candidate 0, about 5 min left", "measuring [20/100]", "  candidate 20, about 45 s left",
+    ]  # fmt: skip

@@ -16,6 +16,7 @@ from slrbench.cli.app import main
 from slrbench.cli.bench import _deeper
 from slrbench.data import open_corpus
 from slrbench.errors import BadInputError, ExitCode, NegativeVerdictError, UnavailableError
+from slrbench.measure.process import Worker
 from slrbench.measure.rounds import MeasureSettings
 from slrbench.models.registry import build_model
 from slrbench.models.spec import ModelSpec
@@ -116,8 +117,10 @@ def test_all_backends_side_by_side(exported: Path, tmp_path: Path, capsys: pytes
     assert "no CUDA device is visible" in skipped["reason"]
     assert document["decision"]["reason"]
     assert document["verdicts"].keys() == {row["artifact_sha256"] for row in rows[1:]}
-    assert sorted(document["measuring"]["order"][0]) == [0, 1, 2, 3]
-    assert len(document["measuring"]["candidates"]) == 4
+    assert sorted(document["measuring"]["order"][0]) == [0, 1, 2, 3, 4]  # the last is the baseline's second copy
+    assert len(document["measuring"]["candidates"]) == 5
+    assert document["measuring"]["candidates"][4] == document["measuring"]["candidates"][0] + " (second copy)"
+    assert (document["baseline"], document["control"]["candidate"]["backend"]) == (0, "torch")
 
 
 def test_an_unavailable_backend_alone_is_exit_3_and_writes_nothing(
@@ -390,7 +393,7 @@ def test_networks_are_stated_in_words() -> None:
 
 def test_what_was_measured_survives_an_interruption(exported: Path, tmp_path: Path) -> None:
     def interrupt(text: str, done: int, total: int) -> None:
-        if done == 1:
+        if done == 2:  # of four: the baseline is measured twice in each round
             raise KeyboardInterrupt
 
     asked = options(exported)
@@ -401,6 +404,33 @@ def test_what_was_measured_survives_an_interruption(exported: Path, tmp_path: Pa
     assert len(kept.measurements) == 1
     assert kept.notes[0] == "incomplete: 1 of 2 rounds, no WER yet"
     assert kept.decision is None
+    assert kept.control is not None
+
+
+def test_a_wer_that_was_measured_is_not_measured_again_after_an_interruption(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(text: str, done: int, total: int) -> None:
+        if text == "measuring the WER of each file" and done == 1:
+            raise KeyboardInterrupt
+
+    axes = Axes(backends=("onnx", "openvino"), frames=(8,))
+    asked = replace(options(exported), axes=axes, wer_clips=2)
+    folder = tmp_path / "report"
+    with pytest.raises(KeyboardInterrupt):
+        bench(asked, folder=folder, progress=interrupt, title="As it began", command="as it began")
+    real, operations = Worker.ask, []
+
+    def ask(self: Worker, op: str, **arguments: Any) -> dict[str, Any]:
+        operations.append((op, arguments.get("backend", "")))
+        return real(self, op, **arguments)
+
+    monkeypatch.setattr(Worker, "ask", ask)
+    report = bench(asked, folder=folder, resume=True)
+    assert operations == [("open", "openvino"), ("infer", ""), ("infer", "")]
+    assert [(a.backend, a.clips) for a in report.accuracies] == [("onnx", 2), ("openvino", 2)]
+    assert (report.title, report.command) == ("As it began", "as it began")
+    assert read_report(folder) == report
 
 
 def test_clips_that_changed_or_cannot_be_had_are_noted(model: Path) -> None:
