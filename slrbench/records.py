@@ -289,6 +289,9 @@ class SummaryRow(Record):
     steady_rss_bytes: int | None = None
     joules_per_clip: float | None = None
     wer_interval: Interval | None = None
+    outputs_doubt: str = Field(
+        default="", description="what is wrong with the outputs of timed calls, in words; empty where nothing is known"
+    )
     streams: int | None = Field(default=None, description="25 fps streams sustained with p99 under the bound")
     peak_share: float | None = Field(default=None, description="share of what the machine can reach here, 0 .. 1")
     bound_by: BoundBy | None = None

@@ -32,6 +32,8 @@ def why_unproven(row: SummaryRow, asked: Requirements) -> str | None:
         return "parity failed: the file does not compute what the checkpoint computes"
     if row.parity == "not run":
         return "parity was not run for this file"
+    if row.outputs_doubt:
+        return row.outputs_doubt
     wer = wer_of(row)
     if wer is None:
         return "the WER of this file was not measured with this input and frame size"

@@ -144,7 +144,18 @@ def _row(
         p99_bound_s=upper_bound(samples, 0.99),
         steady_rss_bytes=measurement.steady_rss_bytes,
         joules_per_clip=joules_per_clip(measurement),
+        outputs_doubt=outputs_doubt(measurement),
     )
+
+
+def outputs_doubt(measurement: Measurement) -> str:
+    """Why the times are not to be believed, seen from the outputs: they differ, or a clip that repeats is no work."""
+    check = measurement.output_check
+    if check is None:
+        return ""
+    if not check.passed:
+        return f"outputs of timed calls are not those of {check.compared_with}"
+    return "repeating one clip is faster by more than 10 %: something caches" if check.caches else ""
 
 
 _KEY_FIELDS = set(Candidate.model_fields) & set(SummaryRow.model_fields)

@@ -29,8 +29,10 @@ def report_json(report: Report) -> str:
     return _NUMBERS.sub(lambda match: "[" + re.sub(r",\n\s+", ", ", match.group(1)) + "]", text) + "\n"
 
 
-def write_report(folder: Path, report: Report) -> Path:
+def write_report(folder: Path, report: Report, *, page: bool = True) -> Path:
     """Write report.json, then report.md, report.csv and report.html into ``folder``, each whole or not at all.
+
+    ``page``: report.html, too, which takes longest.
 
     Returns:
         The path of report.json.
@@ -41,7 +43,8 @@ def write_report(folder: Path, report: Report) -> Path:
     path = folder / REPORT_NAME
     texts = {path: report_json(report), folder / "report.md": render_markdown(report)}
     texts[folder / "report.csv"] = render_csv(report)
-    texts[folder / "report.html"] = render_html(report)
+    if page:
+        texts[folder / "report.html"] = render_html(report)
     for target, text in texts.items():
         write_text_atomically(target, text)
     return path

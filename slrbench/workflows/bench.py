@@ -128,7 +128,7 @@ def _measure(
 
     def on_round(result: MeasureResult, done: int) -> None:
         if folder is not None:
-            write_report(folder, draft.report(result, rounds_done=done))
+            write_report(folder, draft.report(result, rounds_done=done), page=False)
 
     def on_visit(status: Status) -> None:
         if detail is not None:

@@ -249,11 +249,16 @@ def _environment(hostile: str) -> Environment:
 def _load(candidates: list[Candidate], hostile: str) -> tuple[LoadRun, ...]:
     tail = {"p50": 0.006, "p90": 0.011, "p95": 0.016, "p99": 0.031}
     streams = tuple(
-        {"streams": float(n), "p99_s": 0.008 * 1.45 ** (n - 1), "within": float(0.008 * 1.45 ** (n - 1) <= 0.1)}
+        {
+            "streams": float(n),
+            "samples": 700.0,
+            "p99_s": 0.008 * 1.45 ** (n - 1),
+            "within": float(0.008 * 1.45 ** (n - 1) <= 0.1),
+        }
         for n in range(1, 10)
     )
     rates = tuple(
-        {"rate": 20.0 * n, "p99_s": 0.007 / (1 - n / 9), "within": float(0.007 / (1 - n / 9) <= 0.04)}
+        {"rate": 20.0 * n, "samples": 700.0, "p99_s": 0.007 / (1 - n / 9), "within": float(0.007 / (1 - n / 9) <= 0.04)}
         for n in range(1, 9)
     )
     student, teacher = candidates[5], candidates[2]

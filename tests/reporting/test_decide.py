@@ -432,3 +432,16 @@ def test_each_machine_gets_its_own_decision(tmp_path: Path, capsys: pytest.Captu
     assert main([*arguments, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [found[name]["recommended"] for name in ("Example, 4 cores", "Other, 4 cores")] == [1, 5]
+
+
+@pytest.mark.parametrize(
+    "doubt", ["outputs of timed calls are not those of the warm-up", "repeating one clip is faster: something caches"]
+)
+def test_a_file_whose_timed_outputs_are_in_doubt_is_never_recommended(
+    make_row: Callable[..., SummaryRow], doubt: str
+) -> None:
+    rows = (make_row(p50_s=0.001, model="doubted", outputs_doubt=doubt), make_row(p50_s=0.002, model="sure"))
+    decision = decide(rows)
+    assert decision.recommended is not None
+    assert rows[decision.recommended].model == "sure"
+    assert {rejection.row: rejection.reason for rejection in decision.rejected}[0] == doubt
