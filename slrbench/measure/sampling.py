@@ -25,19 +25,19 @@ LEAST_CALLS = 3
 class SamplingRule:
     """When warm-up is over and when a round has enough."""
 
-    min_calls: int = 30
-    """Calls of a round, at least."""
-    min_time_s: float = 1.0
+    min_calls: int = 14
+    """Calls of a round, at least: ten rounds then know p95, which needs 130 samples."""
+    min_time_s: float = 0.7
     """Seconds of a round, at least."""
     max_time_s: float = 30.0
     """A round stops here even with fewer calls than ``min_calls``."""
-    throughput_time_s: float = 1.0
+    throughput_time_s: float = 0.4
     """Seconds of back-to-back calls per round; 0 leaves the pass out."""
     warmup_window: int = 5
     """Warm-up has settled once the median of so many calls is close to that of as many before."""
     warmup_tolerance: float = 0.05
     """How close, relative."""
-    warmup_cap_s: float = 10.0
+    warmup_cap_s: float = 5.0
     """Warm-up stops here, settled or not."""
 
 
