@@ -69,6 +69,23 @@ def invalid_session(floor: NoiseFloor | None) -> str:
     )
 
 
+BLURRED = 0.05
+"""How far from 1 an end of the A/A interval may be before the session is called too noisy for small differences."""
+
+
+def blurred_session(floor: NoiseFloor | None) -> str:
+    """That noise hides differences that matter; empty where it does not, or the session is invalid."""
+    if floor is None or not floor.valid:
+        return ""
+    far = max(1.0 / floor.ratio.low, floor.ratio.high) - 1.0
+    if far <= BLURRED:
+        return ""
+    return (
+        f"This session is noisy: the interval of the baseline against itself is {_interval(floor.ratio)}, so a "
+        f"difference under about {100 * far:.0f} % cannot be told from none."
+    )
+
+
 def verdict_words(report: Report) -> dict[int, str]:
     """Index of a row to its verdict and ratio in one cell: ``FASTER x0.52``, or that it is the baseline."""
     bases = {c.baseline: "baseline" for c in report.comparisons}

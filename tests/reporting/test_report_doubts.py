@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from slrbench.records import Report
+from slrbench.records import Interval, NoiseFloor, Report
+from slrbench.reporting.comparison_tables import blurred_session
 from slrbench.reporting.doubts import doubts
 from slrbench.reporting.render_markdown import headline, render_decision, render_markdown
 
@@ -62,3 +63,14 @@ def test_each_doubt_is_said_under_the_results_and_in_the_headline(golden_report:
 
 def test_nothing_measured_is_nothing_to_doubt(golden_report: Report) -> None:
     assert doubts(_with_load(golden_report, 9.0).model_copy(update={"summary": ()})) == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.98, 1.03, ""), (0.81, 1.045, "about 23 % cannot be told"), (0.97, 1.12, "about 12 % cannot be told")],
+)
+def test_a_session_whose_copies_differ_by_chance_says_what_it_cannot_tell(low: float, high: float, said: str) -> None:
+    floor = NoiseFloor(ratio=Interval(value=1.0, low=low, high=high), threshold=0.02, valid=True)
+    assert said in blurred_session(floor)
+    assert bool(said) == bool(blurred_session(floor))
+    assert blurred_session(None) == blurred_session(floor.model_copy(update={"valid": False})) == ""
