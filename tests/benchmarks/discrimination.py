@@ -173,13 +173,13 @@ def other_program(load: str) -> Iterator[None]:
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--network", default="student:size=64", help="as of bench --untrained")
+    parser.add_argument("--network", default="student:size=32", help="as of bench --untrained")
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--slower", type=float, default=0.05, help="wait after each run, as a share of a call")
     parser.add_argument("--load", nargs="+", default=["none", "cpu"], choices=["none", "cpu"])
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--calls", type=int, default=22, help="calls of a round")
-    parser.add_argument("--size", type=int, default=64, help="height and width, pixels")
+    parser.add_argument("--calls", type=int, default=60, help="calls of a round")
+    parser.add_argument("--size", type=int, default=32, help="height and width, pixels")
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
