@@ -51,6 +51,8 @@ class Cell:
     gpu: GpuRounds | None = None
     starts: list[Start] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
+    turns_s: float = 0.0
+    """Wall time of the turns of the round that is going on."""
 
     @property
     def served(self) -> int:

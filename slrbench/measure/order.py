@@ -9,10 +9,10 @@ NEAR_WIDEST = 0.5
 """Of the intervals that are too wide, those are narrowed that are at least so wide as this share of the widest."""
 
 
-def shuffled(indices: Collection[int], *, seed: int, round_: int) -> tuple[int, ...]:
-    """The candidates of a round in random order; the same for the same seed, round and candidates."""
+def shuffled(indices: Collection[int], *, seed: int, round_: int, turn: int = 0) -> tuple[int, ...]:
+    """The candidates in random order; the same for the same seed, round, turn and candidates."""
     order = sorted(indices)
-    random.Random(f"{seed} {round_}").shuffle(order)
+    random.Random(f"{seed} {round_}" if turn == 0 else f"{seed} {round_} {turn}").shuffle(order)
     return tuple(order)
 
 

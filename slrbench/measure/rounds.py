@@ -123,13 +123,16 @@ def _run_rounds(
     round_ = 0
     while (order := session.order_of(round_)) is not None:
         measured = False
-        for index in order:
-            if progress is not None:
-                progress("measuring", *session.done_of_total())
-            cell = session.cells[index]
-            if on_visit is not None and session.is_due(cell, round_):
-                on_visit(_status(session, cell, round_))
-            measured = session.visit(index, round_) or measured
+        for group in session.groups_of(order):
+            for turn, index in session.turns_of(group, round_):
+                cell = session.cells[index]
+                if turn == 0 and on_visit is not None and session.is_due(cell, round_):
+                    on_visit(_status(session, cell, round_))
+                session.take_turn(index, round_, turn)
+            for index in group:
+                if progress is not None:
+                    progress("measuring", *session.done_of_total())
+                measured = session.visit(index, round_) or measured
         round_ += 1
         if measured and on_round is not None:
             on_round(_result(session), round_)

@@ -135,11 +135,13 @@ def take_samples(
     clock: Clock,
     rule: SamplingRule,
     *,
+    first: int = 0,
     watch: Watch | None = None,
     keep: KeepOutput | None = None,
 ) -> Samples:
     """Time calls over the inputs in rotation, until there are enough of them and enough time has passed.
 
+    ``first`` is the number of the first call, where the round has had others: the rotation goes on from there.
     ``watch`` and ``keep`` have their turn between two calls, outside of what is timed.
     """
     compute: list[float] = []
@@ -150,11 +152,11 @@ def take_samples(
             watch.begin()
         begin = clock()
         while True:
-            on_host, whole_call, output = call_with_output(runner, inputs[len(compute) % len(inputs)], clock)
+            on_host, whole_call, output = call_with_output(runner, inputs[(first + len(compute)) % len(inputs)], clock)
             if watch is not None:
                 watch.after_call()
             if keep is not None:
-                keep(len(compute), output)
+                keep(first + len(compute), output)
             compute.append(on_host)
             end_to_end.append(whole_call)
             if (on_device := runner.device_seconds()) is not None:

@@ -1,7 +1,7 @@
 """One run over all candidates: their processes, their visits, and what the journal of an interrupted run gives back."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from slrbench.measure.order import shuffled, to_narrow
 from slrbench.measure.process import Worker, WorkerKilledError
 from slrbench.measure.settings import TARGET, MeasureSettings
 from slrbench.measure.timing_inputs import InputSource, InputStore
+from slrbench.measure.turns import rule_of_turn
 from slrbench.records import Candidate
 
 _ERRORS: dict[str, type[SlrbenchError]] = {
@@ -183,8 +184,25 @@ class Session:
         """Whether the candidate is still to be measured in this round."""
         return cell.error is None and all(visit.round != round_ for visit in cell.visits)
 
+    def groups_of(self, order: Sequence[int]) -> list[tuple[int, ...]]:
+        """The candidates of a round that take turns with each other: as many as may have processes at a time."""
+        size = self.settings.most_workers
+        return [tuple(order[first : first + size]) for first in range(0, len(order), size)]
+
+    def turns_of(self, group: Sequence[int], round_: int) -> Iterator[tuple[int, int]]:
+        """Turn and candidate, one after another, each turn in an order of its own."""
+        for turn in range(self.settings.turns):
+            for index in shuffled(group, seed=self.settings.seed, round_=round_, turn=turn):
+                yield turn, index
+
+    def take_turn(self, index: int, round_: int, turn: int) -> None:
+        """One turn of one candidate in a round, unless it failed before, or the round is known."""
+        cell = self.cells[index]
+        if self.is_due(cell, round_):
+            self._attempt(cell, lambda: self._take_turn(cell, round_, turn))
+
     def visit(self, index: int, round_: int) -> bool:
-        """Measure one round of one candidate, unless it failed before or that was done; whether anything was done."""
+        """End a candidate's round, after its turns, unless it failed before or that was done; whether it was now."""
         cell = self.cells[index]
         self._passed += 1
         if not self.is_due(cell, round_):
@@ -219,22 +237,34 @@ class Session:
             self._journal.put(failed, *self._of(cell, "failed", cell.failures))
             cell.failures += 1
 
-    def _measure(self, cell: Cell, round_: int) -> None:
-        if self._is_stale(cell, round_):
+    def _take_turn(self, cell: Cell, round_: int, turn: int) -> None:
+        if turn == 0 and self._is_stale(cell, round_):
             cell.stop()
         rested = cell.worker is not None
         worker = self._worker_of(cell, round_)
         begin = perf_counter_ns()
-        rule = asdict(self.settings.sampling)
+        if turn == 0:
+            cell.turns_s = 0.0
+            if cell.gpu is not None:
+                cell.gpu.begin(own=self._own_processes(), worker=worker.pid)
+        rule = asdict(rule_of_turn(self.settings.sampling, self.settings.turns))
+        seed = self._gatherer.arguments(worker, round_)["seed"]
+        worker.ask("turn", limit_s=self.settings.limit_s, rule=rule, settle=rested, seed=seed)
+        cell.turns_s += seconds(perf_counter_ns() - begin)
+
+    def _own_processes(self) -> set[int]:
         # This process holds a context of the GPU too, once it has built an engine.
-        own = {os.getpid(), *(c.worker.pid for c in self.cells if c.worker is not None)}
-        if cell.gpu is not None:
-            cell.gpu.begin(own=own, worker=worker.pid)
+        return {os.getpid(), *(c.worker.pid for c in self.cells if c.worker is not None)}
+
+    def _measure(self, cell: Cell, round_: int) -> None:
+        worker = self._worker_of(cell, round_)
+        begin = perf_counter_ns()
+        rule = asdict(self.settings.sampling)
         more = self._gatherer.arguments(worker, round_)
-        answer = worker.ask("round", limit_s=self.settings.limit_s, rule=rule, settle=rested, **more)
+        answer = worker.ask("round", limit_s=self.settings.limit_s, rule=rule, settle=False, **more)
         states = None
         if cell.gpu is not None:
-            held = cell.gpu.end(round_, own=own, worker=worker.pid)
+            held = cell.gpu.end(round_, own=self._own_processes(), worker=worker.pid)
             answer["device_memory_bytes"] = answer["device_memory_bytes"] | held
             states = cell.gpu.states(round_)
         last_rule = rule if self._is_last_of_process(round_) else None
@@ -246,7 +276,7 @@ class Session:
             process=len(cell.starts) - 1,
             answer=answer,
             gpu=states,
-            seconds=seconds(perf_counter_ns() - begin),
+            seconds=cell.turns_s + seconds(perf_counter_ns() - begin),
         )
         self._journal.put(asdict(visit), *self._of(cell, "visit", round_))
         cell.visits.append(visit)

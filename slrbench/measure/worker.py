@@ -3,17 +3,19 @@
 ``python -m slrbench.measure.worker`` reads one JSON object per line from stdin and answers one per line on what was its
 stdout; between two commands it blocks. What libraries print goes to stderr. It ends when stdin does.
 
-Commands (``op``): ``open`` (import, load, first call: the cold start), ``inputs``, ``warm_up``, ``round``, ``extras``
-(what is measured once in the life of a process, after its last round), ``infer``; and ``profile``,
-``gemm_peak`` and ``copy_peak``, which need no ``open``.
+Commands (``op``): ``open`` (import, load, first call: the cold start), ``inputs``, ``warm_up``, ``turn`` (some of a
+round's samples), ``round`` (its end), ``extras`` (what is measured once in the life of a process, after its last
+round), ``infer``; and ``profile``, ``gemm_peak`` and ``copy_peak``, which need no ``open``.
 An answer is ``{"ok": ...}``, or ``{"error": {"kind", "message", "hint"}}`` after which the worker still listens.
 """
 
 import hashlib
 import json
 import os
+import queue
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
@@ -31,8 +33,9 @@ from slrbench.measure.memory import peak_rss_bytes, rss_bytes, steady_rss_bytes
 from slrbench.measure.parallel import parallel_passes
 from slrbench.measure.peaks import copy_peak, gemm_peak
 from slrbench.measure.profile_worker import profile_operators
-from slrbench.measure.sampling import SamplingRule, take_samples, throughput_pass, timed_call, warm_up
+from slrbench.measure.sampling import SamplingRule, throughput_pass, timed_call, warm_up
 from slrbench.measure.system_counters import SystemCounters
+from slrbench.measure.turns import RoundSoFar
 from slrbench.runners.inputs import check_artifact_file
 from slrbench.runners.open import import_backend, open_runner
 from slrbench.runners.protocol import Runner
@@ -40,8 +43,8 @@ from slrbench.runners.protocol import Runner
 RUNTIMES = ("torch", "torchvision", "onnx", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx_bindings", "pycuda")
 """Modules of which a worker says which it has imported."""
 
-SETTLING_CALLS = 2
-"""Untimed calls before a round, where other candidates ran since the last call: the caches hold their data."""
+SETTLING_CALLS = 1
+"""Untimed calls before a turn, where other candidates ran since the last call: the caches hold their data."""
 
 IN_MEMORY_BYTES = 256 << 20
 """Inputs up to so many bytes are read; a larger file is mapped, and the workers that use it share its pages."""
@@ -53,6 +56,38 @@ _SUFFIXES = {
     "openvino": ".xml",
     "trt": ".engine",
 }
+
+
+class Commands:
+    """The lines of stdin. Where it ends in the middle of a command, the parent is gone, and so is the process, at once.
+
+    A thread blocks on the pipe, for a command may run for minutes: until its end an orphan would disturb whatever is
+    measured next, the same benchmark resumed above all.
+    """
+
+    def __init__(self) -> None:
+        """Begin to read."""
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._working = False
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Until stdin ends."""
+        while (line := self._lines.get()) is not None:
+            yield line
+
+    def answered(self) -> None:
+        """The last command is done."""
+        self._working = False
+
+    def _read(self) -> None:
+        with open(0, "rb", closefd=False) as lines:
+            for line in lines:
+                self._working = True
+                self._lines.put(line)
+        if self._working:
+            os._exit(1)
+        self._lines.put(None)
 
 
 class _Worker:
@@ -67,6 +102,7 @@ class _Worker:
         self._threads = 1
         self._meter: EnergyMeter | None = None
         self._counters: SystemCounters | None = None
+        self._so_far: RoundSoFar | None = None
 
     @property
     def runner(self) -> Runner:
@@ -138,22 +174,38 @@ class _Worker:
         """Call until it has settled; the outputs are what those of timed calls are compared with."""
         return asdict(warm_up(self.runner, self._inputs, perf_counter_ns, SamplingRule(**rule), keep=self._own))
 
+    def turn(self, *, rule: dict[str, Any], settle: bool, seed: int = 0) -> dict[str, Any]:
+        """Some of a round's samples: untimed calls where it should ``settle`` first, then timed ones.
+
+        The outputs of some calls, chosen by ``seed``, are kept until the round ends.
+        """
+        for video in self._inputs[: SETTLING_CALLS if settle else 0]:
+            timed_call(self.runner, video, perf_counter_ns)
+        if self._so_far is None:
+            self._so_far = RoundSoFar(KeptOutputs(seed))
+        before = len(self._so_far.compute_s)
+        self._so_far.take_turn(self.runner, self._inputs, perf_counter_ns, SamplingRule(**rule), self._new_watch)
+        return {"calls": len(self._so_far.compute_s) - before}
+
+    def _new_watch(self) -> ContentionWatch:
+        if self._counters is None:
+            self._counters = SystemCounters()
+        cores = os.cpu_count() or self._threads
+        return ContentionWatch(self._counters, perf_counter_ns, threads=self._threads, cores=cores)
+
     def round(self, *, rule: dict[str, Any], settle: bool, seed: int = 0, outputs: str | None = None) -> dict[str, Any]:
-        """One round: untimed calls where it should ``settle`` first, latency samples, throughput.
+        """The end of a round: the samples of its turns, of which one is taken here where there was none; throughput.
 
         Outputs of some calls, chosen by ``seed``, go to the file ``outputs``, where one is given.
         """
         sampling = SamplingRule(**rule)
-        for video in self._inputs[: SETTLING_CALLS if settle else 0]:
-            timed_call(self.runner, video, perf_counter_ns)
-        if self._counters is None or self._meter is None:
-            self._counters, self._meter = SystemCounters(), energy_meter(self._device)
-        watch = ContentionWatch(
-            self._counters, perf_counter_ns, threads=self._threads, cores=os.cpu_count() or self._threads
-        )
-        kept = KeptOutputs(seed)
-        samples = take_samples(self.runner, self._inputs, perf_counter_ns, sampling, watch=watch, keep=kept)
-        marks, sources = watch.marks(), watch.sources()
+        if self._so_far is None:
+            self.turn(rule=rule, settle=settle, seed=seed)
+        assert self._so_far is not None
+        taken, self._so_far = self._so_far, None
+        kept = taken.kept
+        if self._meter is None:
+            self._meter = energy_meter(self._device)
         self._meter.begin()
         calls, elapsed = throughput_pass(self.runner, self._inputs, perf_counter_ns, sampling)
         energy = energy_of_pass(self._meter, self._meter.joules(), calls, elapsed)
@@ -161,13 +213,11 @@ class _Worker:
         if outputs is not None:
             self._own.complete(self.runner, self._inputs, [call % len(self._inputs) for call in kept.calls])
             write_outputs(Path(outputs), kept, self._own)
-        return asdict(samples) | {
+        return taken.answer() | {
             "inputs": self._inputs_loaded,
             "throughput_calls": calls,
             "throughput_s": elapsed,
             "device_memory_bytes": self.runner.device_memory(),
-            "marks": marks,
-            "contention_sources": sources,
             "energy": energy,
             "steady_rss_bytes": steady,
             "outputs": outputs,
@@ -200,6 +250,7 @@ def _answer(worker: _Worker, command: dict[str, Any]) -> dict[str, Any]:
         "open": worker.open,
         "inputs": worker.inputs,
         "warm_up": worker.warm_up,
+        "turn": worker.turn,
         "round": worker.round,
         "extras": worker.extras,
         "infer": worker.infer,
@@ -225,9 +276,11 @@ def main() -> None:
     answers: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     worker = _Worker()
-    for line in sys.stdin:
+    commands = Commands()
+    for line in commands:
         answers.write(json.dumps(_answer(worker, json.loads(line))) + "\n")
         answers.flush()
+        commands.answered()
 
 
 if __name__ == "__main__":

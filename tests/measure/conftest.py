@@ -49,4 +49,4 @@ def make_candidate(onnx_file: Path) -> Callable[..., Candidate]:
 def brief() -> MeasureSettings:
     """Settings that take no time."""
     sampling = SamplingRule(min_calls=5, min_time_s=0.0, throughput_time_s=0.001, warmup_cap_s=0.2)
-    return MeasureSettings(rounds=2, processes=1, sampling=sampling, limit_s=60.0)
+    return MeasureSettings(rounds=2, processes=1, turns=1, sampling=sampling, limit_s=60.0)

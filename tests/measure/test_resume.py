@@ -108,7 +108,7 @@ def test_after_kill_9_nothing_measured_is_lost_or_measured_twice(
     assert len(report.measuring["candidates"]) == 2
     assert any("this benchmark was interrupted" in note for note in report.notes)
     assert NETWORK in report.command
-    assert sorted(path.name for path in folder.iterdir()) == ["report.csv", "report.json", "report.md"]
+    assert sorted(path.name for path in folder.iterdir()) == ["report.csv", "report.html", "report.json", "report.md"]
     capsys.readouterr()
     assert run("--resume", folder) == ExitCode.BAD_INPUT
     assert "its benchmark is complete" in capsys.readouterr().err

@@ -117,14 +117,14 @@ def test_an_interrupted_run_goes_on_and_measures_nothing_twice(
     candidates = [make_candidate(model=name) for name in "ab"]
     seen: list[int] = []
 
-    def interrupt(status: Status) -> None:
-        seen.append(status.round)
+    def interrupt(_: str, done: int, __: int) -> None:
+        seen.append(done)
         if len(seen) == stop_at + 1:
             raise KeyboardInterrupt
 
     path = tmp_path / "journal.jsonl"
     with Journal.begin(path, SESSION) as journal, pytest.raises(KeyboardInterrupt):
-        measure(candidates, brief, baseline=0, journal=journal, on_visit=interrupt)
+        measure(candidates, brief, baseline=0, journal=journal, progress=interrupt)
     assert len(rounds_asked) == stop_at
     with Journal.resume(path, SESSION) as journal:
         result = measure(candidates, brief, baseline=0, journal=journal)
@@ -133,7 +133,7 @@ def test_an_interrupted_run_goes_on_and_measures_nothing_twice(
     for found in (*result.measurements, result.control):
         assert found is not None
         assert found.round_of == (0,) * 5 + (1,) * 5
-        assert len(found.cold_starts) == len(set(found.process_of)) == max(found.process_of) + 1
+        assert len(found.cold_starts) == max(found.process_of) + 1  # some may have been interrupted in their first turn
 
 
 def test_a_complete_journal_is_a_result_without_a_process(

@@ -1,0 +1,74 @@
+"""The samples of one round, taken in one or in several turns between which other candidates are timed.
+
+Shared machines drift within seconds: calls of two candidates a second apart differ by more than the candidates do. So a
+round is made of short turns (measured on a virtual machine of two cores, calls of 6.5 ms: the ratio of two copies'
+medians over a round spread by 9.5 % with 40 calls in a row, by 5 % with 10, by 2 % with turns of one or two).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from slrbench.measure.clock import Clock
+from slrbench.measure.contention import ContentionWatch
+from slrbench.measure.kept_outputs import KeptOutputs
+from slrbench.measure.sampling import SamplingRule, take_samples
+from slrbench.runners.protocol import Runner
+
+
+def rule_of_turn(rule: SamplingRule, turns: int) -> SamplingRule:
+    """The rule of each of so many turns, which together keep the round's."""
+    return replace(
+        rule,
+        min_calls=math.ceil(rule.min_calls / turns),
+        min_time_s=rule.min_time_s / turns,
+        max_time_s=rule.max_time_s / turns,
+    )
+
+
+@dataclass
+class RoundSoFar:
+    """What the turns of a round have given by now."""
+
+    kept: KeptOutputs
+    compute_s: list[float] = field(default_factory=list)
+    end_to_end_s: list[float] = field(default_factory=list)
+    device_s: list[float] = field(default_factory=list)
+    marks: dict[str, list[int]] = field(default_factory=dict)
+    sources: dict[str, bool] = field(default_factory=dict)
+    stop_reasons: list[str] = field(default_factory=list)
+
+    def take_turn(
+        self,
+        runner: Runner,
+        inputs: Sequence[NDArray[Any]],
+        clock: Clock,
+        rule: SamplingRule,
+        new_watch: Callable[[], ContentionWatch],
+    ) -> None:
+        """Add a turn's samples; its inputs go on where the last turn's ended."""
+        first, watch = len(self.compute_s), new_watch()
+        samples = take_samples(runner, inputs, clock, rule, first=first, watch=watch, keep=self.kept)
+        self.compute_s += samples.compute_s
+        self.end_to_end_s += samples.end_to_end_s
+        self.device_s += samples.device_s
+        self.stop_reasons.append(samples.stop_reason)
+        for reason, indices in watch.marks().items():
+            self.marks.setdefault(reason, []).extend(first + index for index in indices)
+        self.sources = watch.sources()
+
+    def answer(self) -> dict[str, Any]:
+        """The fields of an answer to ``round``."""
+        limits = [reason for reason in self.stop_reasons if "limit" in reason]
+        return {
+            "compute_s": self.compute_s,
+            "end_to_end_s": self.end_to_end_s,
+            # Either of all calls or of none: a column with gaps could not be read beside the others.
+            "device_s": self.device_s if len(self.device_s) == len(self.compute_s) else [],
+            "stop_reason": limits[0] if limits else self.stop_reasons[-1],
+            "marks": self.marks,
+            "contention_sources": self.sources,
+        }
