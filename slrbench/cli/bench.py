@@ -1,5 +1,6 @@
 """``slrbench bench``: measure artifacts against each other."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -184,6 +185,8 @@ def command(
         )
     if options.models or not options.untrained:
         require_some_backend(options.axes, options.models)
+    if (most := max(options.axes.threads)) > (cores := os.cpu_count() or most):
+        console.warning(f"--threads {most} is more than the {cores} logical cores: threads wait for each other")
     folder = _folder(output, resume) or report_folder(Path("reports"), name)
     _run(options, name, folder, resume=resume is not None, json=json)
 
@@ -213,10 +216,14 @@ def _run(options: "BenchOptions", name: str, folder: Path, *, resume: bool, json
     else:
         _show(report)
     arguments = shlex.split(report.command)[3:] if report.command else sys.argv[1:]
-    thorough = None if "--quick" in arguments else 2 * options.settings.rounds
+    settings = options.settings
+    thorough = None if "--quick" in arguments or settings.budget_s is not None else 2 * settings.rounds
+    deeper = _deeper(arguments, thorough)
+    if settings.budget_s is not None:
+        deeper += f" --budget {2 * max(settings.budget_s, report.measuring.get('spent_s', 0.0)):.0f}s"
     console.wrote(
         [path, *(folder / f"report.{kind}" for kind in ("md", "csv", "html"))],
-        next_command=_deeper(arguments, thorough),
+        next_command=deeper,
     )
     require_passed_parity(report)
 
@@ -248,7 +255,7 @@ def _command_line() -> str:
     return shlex.join(["python", "-m", "slrbench", *sys.argv[1:]])
 
 
-_LEFT_OUT = ("--rounds", "--output", "-o", "--resume")
+_LEFT_OUT = ("--rounds", "--budget", "--output", "-o", "--resume")
 """Options with a value that the next command does not repeat."""
 
 

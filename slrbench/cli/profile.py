@@ -54,6 +54,7 @@ def command(
         from slrbench.workflows.folders import check_writable
 
         check_writable(output)
+        _require_matplotlib()
     with console.Progress() as progress:
         progress(f"profiling {path}", 0, 1)
         found = profile_path(find_model(path), options)
@@ -73,3 +74,20 @@ def command(
         write_text_atomically(written[1], f"# Profile of {found.model} on {found.backend}\n\n{text}\n")
         save_profile_plot(written[2], found, depth=depth)
         console.wrote(written)
+
+
+def _require_matplotlib() -> None:
+    """Return where the picture can be drawn; said before anything is profiled.
+
+    Raises:
+        UnavailableError: it cannot.
+    """
+    from importlib.util import find_spec
+
+    from slrbench.errors import UnavailableError
+
+    if find_spec("matplotlib") is None:
+        raise UnavailableError(
+            "the picture needs matplotlib, which is not installed here",
+            hint="pip install matplotlib; without --output the tables need none",
+        )

@@ -61,6 +61,8 @@ class Worker:
             start_new_session=True,
         )
         self._answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._end: RunFailedError | None = None
+        """Why it cannot be asked any more."""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -79,6 +81,11 @@ class Worker:
         """Process id."""
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked: False once it died, hung or was closed."""
+        return self._end is None and self._process.poll() is None
+
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
@@ -91,19 +98,24 @@ class Worker:
         Raises:
             BadInputError: the worker was given a file that it cannot use.
             UnavailableError: the backend is not available here.
-            RunFailedError: the worker failed, died, or did not answer in time (it is then ended).
+            RunFailedError: the worker failed, died, or did not answer in time (it is then ended); once it is gone,
+                every further command is answered so, at once.
         """
+        if self._end is not None:
+            raise self._end
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # it is gone: the reader has put its end into the queue
+        with contextlib.suppress(OSError, ValueError):  # it is gone: the reader has put its end into the queue
             self._process.stdin.write(json.dumps({"op": op, **arguments}).encode() + b"\n")
             self._process.stdin.flush()
         try:
             line = self._answers.get(timeout=limit_s)
         except queue.Empty:
             self.close(at_once=True)
-            raise RunFailedError(f"the worker hung: {op!r} gave no answer within {limit_s:g} s") from None
+            self._end = RunFailedError(f"the worker hung: {op!r} gave no answer within {limit_s:g} s")
+            raise self._end from None
         if line is None:
-            raise self._how_it_died(op)
+            self._end = self._how_it_died(op)
+            raise self._end
         answer = json.loads(line)
         if "error" in answer:
             raise _error_of(answer["error"])

@@ -105,6 +105,7 @@ def measure(
         )
         try:
             _run_rounds(session, progress, on_visit, on_round)
+            session.end_rounds()
             if at_end is not None:
                 for cell in cells[: len(candidates)]:
                     session.hand_over(cell, at_end)

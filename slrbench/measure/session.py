@@ -63,6 +63,7 @@ class Session:
         self._gatherer = Gatherer(scratch, seed=settings.seed, limit_s=settings.limit_s)
         self._before_s = 0.0
         self._began = perf_counter_ns()
+        self._ended: int | None = None
 
     # ---- what a journal gives back
 
@@ -156,7 +157,11 @@ class Session:
 
     def spent_s(self) -> float:
         """Wall time of the rounds so far, that before an interruption included."""
-        return self._before_s + seconds(perf_counter_ns() - self._began)
+        return self._before_s + seconds((self._ended or perf_counter_ns()) - self._began)
+
+    def end_rounds(self) -> None:
+        """What comes from now on, such as word error rates, is no time of the rounds."""
+        self._ended = perf_counter_ns()
 
     def left_s(self) -> float | None:
         """What the rest will take, roughly; None before anything was measured."""
@@ -217,6 +222,8 @@ class Session:
         """
 
         def infer(video: NDArray[Any]) -> NDArray[np.float32]:
+            if cell.worker is not None and not cell.worker.alive:
+                cell.stop(at_once=True)
             if cell.worker is None:
                 self._make_room()
                 cell.worker = Worker(threads=cell.candidate.threads)

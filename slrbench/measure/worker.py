@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -31,8 +32,6 @@ from slrbench.measure.kept_outputs import KeptOutputs, OwnOutputs, repeated_rati
 from slrbench.measure.load_worker import load_operations
 from slrbench.measure.memory import peak_rss_bytes, rss_bytes, steady_rss_bytes
 from slrbench.measure.parallel import parallel_passes
-from slrbench.measure.peaks import copy_peak, gemm_peak
-from slrbench.measure.profile_worker import profile_operators
 from slrbench.measure.sampling import SamplingRule, throughput_pass, timed_call, warm_up
 from slrbench.measure.system_counters import SystemCounters
 from slrbench.measure.turns import RoundSoFar
@@ -245,6 +244,16 @@ class _Worker:
         return {}
 
 
+def _later(module: str, name: str) -> Callable[..., dict[str, Any]]:
+    """A command whose module is imported when it is asked for: what it needs is no memory of the candidates."""
+
+    def run(**arguments: Any) -> dict[str, Any]:
+        found: dict[str, Any] = getattr(import_module(f"slrbench.measure.{module}"), name)(**arguments)
+        return found
+
+    return run
+
+
 def _answer(worker: _Worker, command: dict[str, Any]) -> dict[str, Any]:
     operations: dict[str, Callable[..., dict[str, Any]]] = {
         "open": worker.open,
@@ -254,9 +263,9 @@ def _answer(worker: _Worker, command: dict[str, Any]) -> dict[str, Any]:
         "round": worker.round,
         "extras": worker.extras,
         "infer": worker.infer,
-        "profile": profile_operators,
-        "gemm_peak": gemm_peak,
-        "copy_peak": copy_peak,
+        "profile": _later("profile_worker", "profile_operators"),
+        "gemm_peak": _later("peak_worker", "gemm_peak"),
+        "copy_peak": _later("peak_worker", "copy_peak"),
         **load_operations(lambda: worker.runner, lambda: worker._inputs),
     }
     try:

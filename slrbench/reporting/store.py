@@ -45,6 +45,8 @@ def write_report(folder: Path, report: Report, *, page: bool = True) -> Path:
     texts[folder / "report.csv"] = render_csv(report)
     if page:
         texts[folder / "report.html"] = render_html(report)
+    else:
+        (folder / "report.html").unlink(missing_ok=True)  # one of another run would stand beside newer figures
     for target, text in texts.items():
         write_text_atomically(target, text)
     return path

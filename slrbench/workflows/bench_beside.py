@@ -64,6 +64,7 @@ def load_each(
         if known is None:
             found = run_load([candidate], settings, folder=folder, inputs=inputs, progress=progress)
             known = {"runs": [run.model_dump(mode="json") for run in found]}
-            journal.put(known, *of)
+            if not any("was killed by" in run.reason for run in found):  # what ended the run may have ended it
+                journal.put(known, *of)
         runs += [LoadRun.model_validate(run) for run in known["runs"]]
     return tuple(runs)

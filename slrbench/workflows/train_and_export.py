@@ -85,6 +85,7 @@ def train_and_export(options: TrainAndExportOptions, *, progress: Progress, say:
             ),
             wer_clips=options.wer_clips,
             settings=options.measure,
+            roofline=False,  # a first impression; bench measures it
         ),
         title=f"Train and export: preset {job.config.preset}, {teacher.data}",
         command=options.command,

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from slrbench.measure.peaks import better_of, copy_peak, gemm_peak, measure_peaks, peak_precision
+from slrbench.measure.peak_worker import copy_peak, gemm_peak
+from slrbench.measure.peaks import better_of, measure_peaks, peak_precision
 from slrbench.models.cost import count_macs, count_traffic
 from slrbench.models.spec import ModelSpec
 from slrbench.records import Candidate, MachinePeak
@@ -26,21 +27,21 @@ def peak(**changes: object) -> MachinePeak:
 
 @pytest.mark.parametrize("library", ["numpy", "onnxruntime", "openvino"])
 def test_every_library_multiplies_at_a_rate_that_a_cpu_can_have(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slrbench.measure.peaks.GEMM_SIZE", 256)
-    monkeypatch.setattr("slrbench.measure.peaks.TIME_S", 0.01)
+    monkeypatch.setattr("slrbench.measure.peak_worker.GEMM_SIZE", 256)
+    monkeypatch.setattr("slrbench.measure.peak_worker.TIME_S", 0.01)
     assert 1e8 < gemm_peak(threads=1, library=library, precision="fp32")["per_second"] < 1e14
 
 
 def test_int8_has_a_peak_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slrbench.measure.peaks.GEMM_SIZE", 256)
-    monkeypatch.setattr("slrbench.measure.peaks.TIME_S", 0.01)
+    monkeypatch.setattr("slrbench.measure.peak_worker.GEMM_SIZE", 256)
+    monkeypatch.setattr("slrbench.measure.peak_worker.TIME_S", 0.01)
     assert gemm_peak(threads=1, library="onnxruntime", precision="int8")["per_second"] > 1e8
     assert [peak_precision(word) for word in ("fp32", "fp16", "int8")] == ["fp32", "fp32", "int8"]
 
 
 def test_a_copy_counts_bytes_read_and_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slrbench.measure.peaks.COPY_BYTES", 4 << 20)
-    monkeypatch.setattr("slrbench.measure.peaks.TIME_S", 0.01)
+    monkeypatch.setattr("slrbench.measure.peak_worker.COPY_BYTES", 4 << 20)
+    monkeypatch.setattr("slrbench.measure.peak_worker.TIME_S", 0.01)
     assert 1e8 < copy_peak(threads=2)["per_second"] < 1e13
 
 
@@ -94,5 +95,5 @@ def test_traffic_grows_with_the_clips_and_holds_the_weights_once() -> None:
 
 
 def test_the_workers_module_loads_no_torch(repository: Path) -> None:
-    text = (repository / "slrbench" / "measure" / "peaks.py").read_text(encoding="utf-8")
+    text = (repository / "slrbench" / "measure" / "peak_worker.py").read_text(encoding="utf-8")
     assert "import torch" not in text

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from slrbench.errors import BadInputError, RunFailedError
 from slrbench.measure.process import Worker
-from slrbench.measure.rounds import MeasureResult, MeasureSettings, infer_with, measure, open_in
+from slrbench.measure.rounds import Infer, MeasureResult, MeasureSettings, infer_with, measure, open_in
 from slrbench.records import Candidate
 
 MakeCandidate = Callable[..., Candidate]
@@ -212,3 +213,23 @@ def test_a_skipped_row_says_at_which_shape(make_candidate: MakeCandidate, brief:
     first, second = measure(several, brief).skipped
     assert first.reason.startswith("batch 1, frames 4: ")
     assert second.reason.startswith("batch 2, frames 8: ")
+
+
+def test_a_worker_that_is_gone_says_so_at_once_however_often_it_is_asked(make_candidate: MakeCandidate) -> None:
+    with Worker(threads=1) as worker:
+        os.kill(worker.pid, signal.SIGKILL)
+        for _ in range(3):
+            with pytest.raises(RunFailedError, match="was killed by SIGKILL in 'warm_up'"):
+                worker.ask("warm_up", limit_s=5.0, rule={})
+        assert not worker.alive
+
+
+def test_what_comes_after_the_rounds_is_no_time_of_theirs(
+    make_candidate: MakeCandidate, brief: MeasureSettings
+) -> None:
+    def slow(_: Candidate, __: Infer) -> None:
+        time.sleep(0.5)
+
+    begin = time.perf_counter()
+    result = measure([make_candidate()], brief, at_end=slow)
+    assert result.spent_s <= time.perf_counter() - begin - 0.5
