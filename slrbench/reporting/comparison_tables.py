@@ -14,6 +14,7 @@ from slrbench.reporting.display import (
     with_input,
 )
 from slrbench.reporting.markdown import paragraphs, table
+from slrbench.reporting.scaling import fits_shown
 
 Name = Callable[[SummaryRow], tuple[str, ...]]
 
@@ -112,11 +113,11 @@ def _more(comparison: Comparison) -> str:
 def scaling_table(report: Report, name: Name) -> str:
     """How latency and memory grow along each axis that was swept; empty where none was."""
     by_axis: dict[tuple[int, str], dict[str, ScalingFit]] = {}
-    for fit in report.scaling:
+    for fit in fits_shown(report):
         by_axis.setdefault((fit.row, fit.axis), {})[fit.figure] = fit
     if not by_axis:
         return ""
-    unit = time_unit(fit.slope for fit in report.scaling if fit.figure == "p50_s")
+    unit = time_unit(fit.slope for fit in fits_shown(report) if fit.figure == "p50_s")
     return paragraphs(
         table(
             [
@@ -134,15 +135,19 @@ def scaling_table(report: Report, name: Name) -> str:
                     *name(report.summary[row])[:2],
                     axis,
                     _values(fits),
-                    *((unit(t.intercept), unit(t.slope), _r2(t)) if (t := fits.get("p50_s")) else (MISSING,) * 3),
+                    *(
+                        (unit(t.intercept) if t.intercept >= 0.0 else MISSING, unit(t.slope), _r2(t))
+                        if (t := fits.get("p50_s"))
+                        else (MISSING,) * 3
+                    ),
                     megabytes_per(fits.get("peak_rss_bytes")),
                 )
                 for (row, axis), fits in by_axis.items()
             ],
             left=4,
         ),
-        "A line by least squares through the end-to-end medians (and peak RSS) at those values, all else equal; per 1: "
-        "for one more frame, clip, thread or pixel of height. r² needs three values.",
+        "A line by least squares through the end-to-end medians (and peak RSS) at those values (three or more), all "
+        "else equal; per 1: for one more frame, clip or pixel of height.",
     )
 
 

@@ -8,7 +8,7 @@ from slrbench.reporting.certainty import certainty, changes, front_words
 from slrbench.reporting.comparison_tables import comparison_table, invalid_session, scaling_table, wer_table
 from slrbench.reporting.display import backend_on, megabytes, milliseconds, number, percent, row_name, with_input
 from slrbench.reporting.doubts import clips_behind, doubts
-from slrbench.reporting.gpu_tables import gpu_lines, gpu_table
+from slrbench.reporting.gpu_tables import NOT_ON_A_GPU, gpu_lines, gpu_table, ran_on_a_gpu
 from slrbench.reporting.latency_tables import latency_section
 from slrbench.reporting.load_tables import load_section, load_summary
 from slrbench.reporting.markdown import Cells, bullets, free_table, paragraphs, table, text
@@ -137,6 +137,7 @@ def _environment(report: Report) -> str:
         f"Memory: {e.memory_bytes / 1e9:.1f} GB",
         f"GPU: {', '.join(e.gpus) if e.gpus else 'none visible'}",
         *gpu_lines(report),
+        *([] if ran_on_a_gpu(report) else [NOT_ON_A_GPU]),
         f"System: {e.platform}, Python {e.python}",
         f"Versions: {', '.join(f'{name} {version}' for name, version in e.versions.items())}",
         f"Captured: {e.created_at}{', ' if load else ''}{load}",

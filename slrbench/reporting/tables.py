@@ -17,7 +17,6 @@ from slrbench.reporting.display import (
     time_unit,
 )
 from slrbench.reporting.doubts import accuracies_shown, doubts
-from slrbench.reporting.gpu_tables import NOT_ON_A_GPU, ran_on_a_gpu
 from slrbench.reporting.markdown import Cells, bullets, first_that_fits, paragraphs, table
 from slrbench.reporting.statistics import VIDEO_HZ
 
@@ -114,7 +113,7 @@ def results_table(report: Report, lines: Sequence[Line]) -> str:
     stays within a terminal.
     """
     if not lines:
-        return f"Nothing was measured. {NOT_ON_A_GPU}"
+        return "Nothing was measured."
     columns = {
         "Prec.": [line.any.precision for line in lines],
         "Device": [line.any.device for line in lines],
@@ -136,7 +135,6 @@ def results_table(report: Report, lines: Sequence[Line]) -> str:
         "p50: end to end for one call (a whole batch), host to host, with its 95 % interval where there are 6 rounds.",
         _wer_basis(report),
         f"{_shapes(lines)}; {_threads(lines)}.",
-        "" if ran_on_a_gpu(report) else NOT_ON_A_GPU,
     ]
     reasons = doubts(report)
     return paragraphs(

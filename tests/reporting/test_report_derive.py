@@ -109,6 +109,12 @@ def test_wrong_outputs_and_caches_speak_against_the_figures(
     assert [words in doubt for doubt in found] == ([] if words is None else [True])
 
 
+def test_the_peak_of_memory_is_never_below_what_the_rounds_held(golden_report: Report) -> None:
+    measurement = golden_report.measurements[0]
+    for opened, steady, peak in ((5, 7, 7), (7, 5, 7), (None, 5, 5), (5, None, 5), (None, None, None)):
+        assert row_of(measurement, peak_rss_bytes=opened, steady_rss_bytes=steady).peak_rss_bytes == peak
+
+
 def test_wide_intervals_are_named(golden_report: Report) -> None:
     noisy = derive(Session(golden_report, spread=0.2).report([1.0]))
     assert "The median of m0 on torch, 1 x 32 is known to ±" in section(noisy, "Latency in detail")
@@ -127,7 +133,7 @@ def swept(row: SummaryRow, axis: str, points: Sequence[tuple[int, float]]) -> li
     return [row.model_copy(update={axis: place, "p50_s": p50}) for place, p50 in points]
 
 
-@pytest.mark.parametrize("axis", ["frames", "batch", "threads"])
+@pytest.mark.parametrize("axis", ["frames", "batch"])
 def test_a_line_through_points_on_a_line_is_found_along_every_axis(make_row: Any, axis: str) -> None:
     rows = swept(make_row(), axis, [(n, 0.002 + 0.003 * n) for n in (1, 2, 4, 8)])
     times, memory = fits(rows)
@@ -145,27 +151,40 @@ def test_frame_sizes_are_an_axis_though_each_has_its_own_file(make_row: Any) -> 
     assert (fit.axis, fit.slope) == ("size", pytest.approx(1e-4))
 
 
-def test_two_points_have_a_line_but_no_r_squared_and_one_has_none(make_row: Any) -> None:
-    rows = swept(make_row(peak_rss_bytes=None), "frames", [(16, 0.1), (32, 0.3)])
-    (fit,) = fits(rows)
-    assert fit.r_squared is None
-    assert fits(rows[:1]) == ()
-    curved = fits(swept(make_row(peak_rss_bytes=None), "frames", [(16, 0.1), (32, 0.3), (64, 0.31)]))[0]
+def test_fewer_than_three_points_and_threads_have_no_line(make_row: Any) -> None:
+    row = make_row(peak_rss_bytes=None)
+    assert fits(swept(row, "frames", [(16, 0.1), (32, 0.3)])) == ()
+    assert fits(swept(row, "threads", [(1, 0.3), (2, 0.2), (4, 0.1)])) == ()
+    (curved,) = fits(swept(row, "frames", [(16, 0.1), (32, 0.3), (64, 0.31)]))
     assert curved.r_squared is not None
     assert curved.r_squared < 0.9
 
 
 def test_unlike_rows_and_computing_alone_are_on_no_line(make_row: Any) -> None:
-    row = make_row()
-    assert fits([row, row.model_copy(update={"frames": 64, "precision": "fp16"})]) == ()
-    assert fits([row, row.model_copy(update={"frames": 64, "scope": "compute"})]) == ()
-    assert fits([row, row.model_copy(update={"frames": 64, "batch": 4})]) == ()
+    rows = swept(make_row(peak_rss_bytes=None), "frames", [(16, 0.1), (32, 0.2), (64, 0.4)])
+    assert len(fits(rows)) == 1
+    for other in ({"precision": "fp16"}, {"scope": "compute"}, {"batch": 4}):
+        assert fits([*rows[:2], rows[2].model_copy(update=other)]) == ()
+
+
+def grown(report: Report, intercept: float, points: Sequence[float]) -> Report:
+    """The report with one line, over the batch."""
+    line = ScalingFit(
+        row=1, axis="batch", figure="p50_s", points=tuple((x, 0.01 * x) for x in points), intercept=intercept,
+        slope=0.01, r_squared=0.99,
+    )  # fmt: skip
+    return report.model_copy(update={"scaling": (line,)})
 
 
 def test_growth_has_its_table(golden_report: Report) -> None:
-    assert [fit.axis for fit in golden_report.scaling] == ["batch", "batch"]
-    assert isinstance(golden_report.scaling[0], ScalingFit)
-    assert "| batch | 1, 8 " in section(golden_report, "Growth")
+    assert golden_report.scaling == ()
+    assert "| batch | 1, 4, 8 " in section(grown(golden_report, 0.002, (1, 4, 8)), "Growth")
+    assert "2.00 |" in section(grown(golden_report, 0.002, (1, 4, 8)), "Growth")
+
+
+def test_growth_says_no_time_below_zero_and_draws_no_line_through_two_points(golden_report: Report) -> None:
+    assert "-2.00" not in section(grown(golden_report, -0.002, (1, 4, 8)), "Growth")
+    assert section(grown(golden_report, 0.002, (1, 8)), "Growth") == ""
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
