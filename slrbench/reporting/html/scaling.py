@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from slrbench.records import Report, ScalingFit
+from slrbench.records import Report, ScalingFit, SummaryRow
+from slrbench.reporting.comparison_tables import held
 from slrbench.reporting.display import megabytes, milliseconds
 from slrbench.reporting.html.charts.axes import in_unit
 from slrbench.reporting.html.charts.drawing import Drawing
@@ -26,13 +27,21 @@ def scaling_figure(report: Report) -> Markup | None:
     if not fits:
         return None
     items = [
-        (f"{name_of(report.summary[fit.row])}: {_figure(fit)} over {fit.axis}", _panel(report, fit)) for fit in fits
+        (
+            _title(report.summary[fit.row], fit),
+            _panel(report, fit),
+        )
+        for fit in fits
     ]
     caption = (
         "Measured points and the straight line fitted to them by least squares, all else equal. The slope is what one "
         "more frame, clip or pixel costs; an r² well below 1 says that growth is not straight."
     )
     return figure(panels(items, shown=_SHOWN, rest="Further fits"), caption, table=_table(report, fits))
+
+
+def _title(row: SummaryRow, fit: ScalingFit) -> str:
+    return f"{name_of(row)}: {_figure(fit)} over {fit.axis} at {held(row, fit.axis)}"
 
 
 def _figure(fit: ScalingFit) -> str:
@@ -83,6 +92,7 @@ def _table(report: Report, fits: Sequence[ScalingFit]) -> Markup:
     rows = [
         (
             name_of(report.summary[fit.row]),
+            held(report.summary[fit.row], fit.axis),
             fit.axis,
             _figure(fit),
             ", ".join(f"{at:g}: {_written(fit, value)}" for at, value in sorted(fit.points)),
@@ -92,4 +102,4 @@ def _table(report: Report, fits: Sequence[ScalingFit]) -> Markup:
         )
         for fit in fits
     ]
-    return table_html(["File", "Axis", "Figure", "Measured", "Slope", "At zero", "r²"], rows, "scaling", left=4)
+    return table_html(["File", "At", "Axis", "Figure", "Measured", "Slope", "At zero", "r²"], rows, "scaling", left=5)
