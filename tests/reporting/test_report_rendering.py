@@ -228,7 +228,6 @@ def test_rows_of_a_sweep_over_threads_and_sizes_are_told_apart(golden_report: Re
             update={
                 "summary": (row, row.model_copy(update=fields)),
                 "decision": None,
-                "measurements": (),
                 **NOT_COMPARED,
             }
         )
