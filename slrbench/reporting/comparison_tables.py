@@ -1,6 +1,6 @@
 """The tables of report.md that compare: rows against the baseline, growth along an axis, word error rates."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from slrbench.records import Accuracy, Comparison, Interval, NoiseFloor, Report, ScalingFit, SummaryRow
 from slrbench.reporting.comparisons import effective_threshold
@@ -14,24 +14,22 @@ from slrbench.reporting.display import (
     with_input,
 )
 from slrbench.reporting.markdown import paragraphs, table
-
-Name = Callable[[SummaryRow], tuple[str, ...]]
+from slrbench.reporting.naming import Naming, threads_words
+from slrbench.reporting.scaling import fits_shown
 
 UNKNOWN_FLOOR = "The noise floor is not known: the baseline was not measured twice."
 
 
-def comparison_table(report: Report, name: Name) -> str:
+def comparison_table(report: Report, name: Naming) -> str:
     """End-to-end rows against the baseline, with the noise floor; empty where nothing was compared."""
     shown = [c for c in report.comparisons if report.summary[c.row].scope == "end_to_end"]
     if not shown:
         return noise_floor_words(report) if report.noise_floor is not None else ""
+    ratios = [c.ratio for c in shown]
     cells = table(
-        ["Model", "Backend", "B x T", "Verdict", "Time", "95 % interval", "More rounds"],
-        [
-            (*name(report.summary[c.row]), c.verdict, f"x{c.ratio.value:.3f}", _interval(c.ratio), _more(c))
-            for c in shown
-        ],
-        left=4,
+        [*name.headers, "Verdict", "Time", _interval_header(ratios), "More rounds"],
+        [(*name(report.summary[c.row]), c.verdict, f"x{c.ratio.value:.3f}", _known(c.ratio), _more(c)) for c in shown],
+        left=len(name.headers) + 1,
     )
     bases = list(dict.fromkeys(row_name(report.summary[c.baseline]) for c in shown))
     limit = _percent(effective_threshold(report.noise_floor))
@@ -39,9 +37,27 @@ def comparison_table(report: Report, name: Name) -> str:
         f"Time of the row by that of {' and '.join(bases)} at the same shape, end to end, paired by round: below 1 is "
         f"faster. FASTER, SLOWER: the whole interval is beyond {limit} %, corrected for {len(shown)} "
         f"comparison{'s' if len(shown) > 1 else ''} (Holm). SAME: the whole interval is within. More rounds: what "
-        "UNCLEAR would still need, estimated."
+        "UNCLEAR would still need, estimated." + (f" {TOO_FEW}" if any(map(few_rounds, ratios)) else "")
     )
     return paragraphs(cells, noise_floor_words(report), explanation)
+
+
+TOO_FEW = "Too few rounds for an interval of 95 %: what is shown is the range of the rounds, and none for one round."
+
+
+def few_rounds(interval: Interval) -> bool:
+    """Whether it is but the range of fewer rounds than an interval needs."""
+    return interval.confidence < 0.95
+
+
+def _interval_header(ratios: Sequence[Interval]) -> str:
+    """What the ends in a column are."""
+    few = {few_rounds(ratio) for ratio in ratios}
+    return "Interval or range" if len(few) > 1 else "Range of rounds" if True in few else "95 % interval"
+
+
+def _known(ratio: Interval) -> str:
+    return _interval(ratio) if ratio.confidence > 0.0 else MISSING  # one round has no range
 
 
 def noise_floor_words(report: Report) -> str:
@@ -49,11 +65,10 @@ def noise_floor_words(report: Report) -> str:
     floor = report.noise_floor
     if floor is None:
         return UNKNOWN_FLOOR
-    few = (
-        "" if floor.ratio.confidence >= 0.95 else f" (too few rounds: {_percent(floor.ratio.confidence)} % confidence)"
-    )
+    known = "" if floor.ratio.confidence <= 0.0 else f" {_interval(floor.ratio)}"
+    few = " (too few rounds for an interval: the range of the rounds)" if few_rounds(floor.ratio) else ""
     return (
-        f"Noise floor (A/A): the baseline's second copy took x{floor.ratio.value:.3f} {_interval(floor.ratio)} of the "
+        f"Noise floor (A/A): the baseline's second copy took x{floor.ratio.value:.3f}{known} of the "
         f"first one's time{few}; differences up to {_percent(effective_threshold(floor))} % are taken for none."
     )
 
@@ -109,19 +124,20 @@ def _more(comparison: Comparison) -> str:
 # --- growth -----------------------------------------------------------------------------------------------------------
 
 
-def scaling_table(report: Report, name: Name) -> str:
+def scaling_table(report: Report, name: Naming) -> str:
     """How latency and memory grow along each axis that was swept; empty where none was."""
     by_axis: dict[tuple[int, str], dict[str, ScalingFit]] = {}
-    for fit in report.scaling:
+    for fit in fits_shown(report):
         by_axis.setdefault((fit.row, fit.axis), {})[fit.figure] = fit
     if not by_axis:
         return ""
-    unit = time_unit(fit.slope for fit in report.scaling if fit.figure == "p50_s")
+    unit = time_unit(fit.slope for fit in fits_shown(report) if fit.figure == "p50_s")
     return paragraphs(
         table(
             [
                 "Model",
                 "Backend",
+                "At",
                 "Axis",
                 "Values",
                 f"p50 at 0 ({unit.name})",
@@ -132,18 +148,34 @@ def scaling_table(report: Report, name: Name) -> str:
             [
                 (
                     *name(report.summary[row])[:2],
+                    held(report.summary[row], axis),
                     axis,
                     _values(fits),
-                    *((unit(t.intercept), unit(t.slope), _r2(t)) if (t := fits.get("p50_s")) else (MISSING,) * 3),
+                    *(
+                        (unit(t.intercept) if t.intercept >= 0.0 else MISSING, unit(t.slope), _r2(t))
+                        if (t := fits.get("p50_s"))
+                        else (MISSING,) * 3
+                    ),
                     megabytes_per(fits.get("peak_rss_bytes")),
                 )
                 for (row, axis), fits in by_axis.items()
             ],
-            left=4,
+            left=5,
         ),
-        "A line by least squares through the end-to-end medians (and peak RSS) at those values, all else equal; per 1: "
-        "for one more frame, clip, thread or pixel of height. r² needs three values.",
+        "A line by least squares through the end-to-end medians (and peak RSS) at those values (three or more), all "
+        "else equal; per 1: for one more frame, clip or pixel of height.",
     )
+
+
+def held(row: SummaryRow, axis: str) -> str:
+    """What is the same at all values of an axis."""
+    words = {
+        "batch": f"batch {row.batch}",
+        "frames": f"{row.frames} frames",
+        "size": f"{row.height} px",
+        "threads": threads_words(row),
+    }
+    return ", ".join(word for name, word in words.items() if name != axis)
 
 
 def megabytes_per(fit: ScalingFit | None) -> str:

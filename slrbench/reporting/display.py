@@ -1,6 +1,5 @@
 """How figures look to people: ms, MB and percent. The only place where seconds, bytes and shares are converted."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -30,10 +29,14 @@ class TimeUnit:
         return number(seconds, 1.0 / self.per_second)
 
     def with_interval(self, seconds: float | None, interval: Interval | None) -> str:
-        """``12.3 ±0.4``: the farther end of the interval; the time alone where it has none."""
+        """``12.3 [11.9, 13.4]``; the time alone where it has no interval."""
         if seconds is None or interval is None:
             return self(seconds)
-        return plus_minus(seconds * self.per_second, interval.low * self.per_second, interval.high * self.per_second)
+        return f"{self(seconds)} {self.ends(interval)}"
+
+    def ends(self, interval: Interval) -> str:
+        """``[11.9, 13.4]``: both ends of an interval, since it reaches as far as it does on either side."""
+        return f"[{self(interval.low)}, {self(interval.high)}]"
 
 
 TIME_UNITS = (TimeUnit("s", 1.0), TimeUnit("ms", 1e3), TimeUnit("us", 1e6))
@@ -45,12 +48,10 @@ def time_unit(times_s: Iterable[float | None]) -> TimeUnit:
     return next((unit for unit in TIME_UNITS if shortest * unit.per_second >= 0.1), TIME_UNITS[-1])
 
 
-def plus_minus(value: float, low: float, high: float) -> str:
-    """``12.3 ±0.4``, the distance to the farther end rounded up, so that no interval looks narrower than it is."""
-    decimals = _decimals(value)
-    step = 10.0**-decimals
-    distance = math.ceil(round(max(value - low, high - value) / step, 6)) * step
-    return f"{value:.{decimals}f} ±{distance:.{decimals}f}"
+def off_percent(interval: Interval, value: float) -> str:
+    """``-9 %/+40 %``: how far either end of an interval lies from its figure."""
+    low, high = (100 * (end / value - 1.0) for end in (interval.low, interval.high))
+    return f"{low:+.1f} %/{high:+.1f} %"
 
 
 def megabytes(count: int | None) -> str:

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 
 from slrbench.records import Accuracy, Report, SummaryRow
 from slrbench.reporting.comparison_tables import blurred_session, invalid_session
-from slrbench.reporting.display import row_name
+from slrbench.reporting.display import off_percent, row_name
 from slrbench.reporting.gpu_tables import gpu_doubts
+from slrbench.reporting.naming import Naming
+from slrbench.statistics.verdicts import PRACTICAL_THRESHOLD
 
 LARGEST_LOAD_PER_CORE = 0.75
 """Load average at the start over logical cores, above which others were computing too."""
@@ -16,8 +18,11 @@ LARGEST_MEAN_OVER_P50 = 1.3
 LARGEST_THROUGHPUT_FACTOR = 2.0
 """How far apart measured clips per second and batch / p50 may be, either way."""
 
-LARGEST_MARKED_SHARE = 0.25
-"""Share of a candidate's samples taken under contention, above which its figures are as much the other program's."""
+WIDEST = 0.1
+"""How far an end of the recommended row's interval may lie from its median, as a share of it."""
+
+LEAST_SHARE = 0.9
+"""Share of resamples in which the recommended row should be the one that is chosen."""
 
 FEWEST_WORDS = 200
 """Reference words below which a WER is too coarse to decide on: one word is half a percentage point."""
@@ -39,7 +44,8 @@ def doubts(report: Report) -> list[str]:
             f"clips per second and batch / p50 differ by more than a factor of {LARGEST_THROUGHPUT_FACTOR:g}",
             ((row, factor) for row in report.summary if (factor := _factor(row)) > LARGEST_THROUGHPUT_FACTOR),
         ),
-        _contention(report),
+        *_contention(report),
+        *_unsure(report),
         *_outputs(report),
         *_words(report),
         *gpu_doubts(report),
@@ -88,16 +94,43 @@ def _rows(what: str, rows: Iterable[tuple[SummaryRow, float]]) -> str:
     return f"{what[0].upper()}{what[1:]}: {', '.join(f'{name} (x{factor:.2f})' for name, factor in worst.items())}."
 
 
-def _contention(report: Report) -> str:
-    return _rows(
-        f"more than {LARGEST_MARKED_SHARE:.0%} of the samples were taken while something else ran, and the median with "
-        "them is that many times the one without",
-        (
-            (row, row.p50_s / (row.p50_unmarked_s or row.p50_s))
-            for row in report.summary
-            if row.marked_samples > LARGEST_MARKED_SHARE * row.samples
-        ),
-    )
+def _deciding(report: Report) -> list[SummaryRow]:
+    """The end-to-end rows that the choice rests on: the recommended one, the runner-up, the front, the baseline."""
+    decision = report.decision
+    indices = {c.baseline for c in report.comparisons}
+    if decision is not None:
+        indices |= {i for i in (decision.recommended, decision.runner_up) if i is not None} | set(decision.pareto)
+    return [report.summary[i] for i in sorted(indices) if report.summary[i].scope == "end_to_end"]
+
+
+def _contention(report: Report) -> list[str]:
+    name = Naming(report.summary)
+    found = []
+    for row in _deciding(report):
+        without = row.p50_unmarked_s
+        if without is None or abs(change := without / row.p50_s - 1.0) <= PRACTICAL_THRESHOLD:
+            continue
+        found.append(
+            f"{100 * row.marked_samples / row.samples:.0f} % of the samples of {name.sentence(row)} were taken under "
+            f"contention; without them the median is {100 * abs(change):.1f} % {'lower' if change < 0 else 'higher'}."
+        )
+    return found
+
+
+def _unsure(report: Report) -> list[str]:
+    """What is not certain of the recommended row: its time, and that it is the one."""
+    decision = report.decision
+    if decision is None or decision.recommended is None:
+        return []
+    row, name = report.summary[decision.recommended], Naming(report.summary)
+    found = []
+    interval = row.p50_interval
+    if interval is not None and max(interval.high - row.p50_s, row.p50_s - interval.low) > WIDEST * row.p50_s:
+        found.append(f"The median of {name.sentence(row)} is known to {off_percent(interval, row.p50_s)} only.")
+    share = decision.choice_share.get(decision.recommended, 0.0)
+    if decision.choice_share and share < LEAST_SHARE:
+        found.append(f"{name.sentence(row)} is chosen in {100 * share:.0f} % of resamples only.")
+    return found
 
 
 def _outputs(report: Report) -> list[str]:

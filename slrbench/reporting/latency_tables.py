@@ -1,11 +1,12 @@
 """The tables of report.md about time: percentiles with their bounds, and samples taken under contention."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from slrbench.records import Report, SummaryRow
-from slrbench.reporting.display import MISSING, TimeUnit, backend_on, percent, time_unit
+from slrbench.reporting.display import MISSING, TIME_UNITS, TimeUnit, off_percent, time_unit
 from slrbench.reporting.markdown import Cells, bullets, first_that_fits, paragraphs, table
+from slrbench.reporting.naming import Naming
 from slrbench.reporting.statistics import marked_samples
 from slrbench.statistics.percentiles import MIN_SAMPLES, samples_missing
 
@@ -13,18 +14,23 @@ if TYPE_CHECKING:
     from slrbench.reporting.tables import Line
 
 WIDEST_INTERVAL = 0.03
-"""Half width of the interval of a median, as a share of it, above which the report says so."""
+"""How far an end of the interval of a median may lie from it, as a share of it, before the report says so."""
+
+_FEW_ROUNDS = 10
+
+_MARKED = 0.05
+"""Share of samples from which contention is named as a reason."""
 
 _PERCENTILES = {0.90: ("p90_s", "p90_bound_s"), 0.95: ("p95_s", "p95_bound_s"), 0.99: ("p99_s", "p99_bound_s")}
 
 
-def latency_section(report: Report, lines: Sequence["Line"], name: Callable[[SummaryRow], tuple[str, ...]]) -> str:
+def latency_section(report: Report, lines: Sequence["Line"], name: Naming) -> str:
     """Every percentile that is known, with its bound, of both scopes; and what contention did to them.
 
     Args:
         report: whose marks are counted.
         lines: the rows, both scopes together.
-        name: model, backend and shape of a row.
+        name: of a row.
     """
     scopes = {
         "End to end, host to host (stage, run, synchronise, fetch):": [line.end_to_end for line in lines],
@@ -40,9 +46,9 @@ def latency_section(report: Report, lines: Sequence["Line"], name: Callable[[Sum
     if not shown:
         return ""
     bound = "≤: MLPerf's upper bound of that percentile, which holds with 99 % confidence." if _any_bound(shown) else ""
-    about = f"p50 ±: 95 % interval of the median over rounds, by bootstrap over rounds. n: samples. {bound}".strip()
+    about = f"{_about_p50(shown)} n: samples. {bound}".strip()
     return paragraphs(
-        *parts, about, bullets([*_missing(shown), *_wide(report, shown)]), _contention(report, shown, name)
+        *parts, about, bullets(_missing(shown)), _wide(report, shown, name), _contention(report, shown, name)
     )
 
 
@@ -50,13 +56,13 @@ def _any_bound(rows: Iterable[SummaryRow]) -> bool:
     return any(row.p90_bound_s is not None for row in rows)
 
 
-def _percentiles(rows: Sequence[SummaryRow], name: Callable[[SummaryRow], tuple[str, ...]]) -> str:
+def _percentiles(rows: Sequence[SummaryRow], name: Naming) -> str:
     unit = time_unit(row.p50_s for row in rows)
     headers = [f"{word} ({unit.name})" for word in ("p50", "p90", "p95", "p99")]
 
     def cells(bounded: Sequence[float]) -> str:
         return table(
-            ["Model", "Backend", "B x T", *headers, "n"],
+            [*name.headers, *headers, "n"],
             [
                 (
                     *name(row),
@@ -66,7 +72,7 @@ def _percentiles(rows: Sequence[SummaryRow], name: Callable[[SummaryRow], tuple[
                 )
                 for row in rows
             ],
-            left=3,
+            left=len(name.headers),
         )
 
     return first_that_fits(cells(bounded) for bounded in (list(_PERCENTILES), [0.95, 0.99], [0.99], []))
@@ -94,34 +100,52 @@ def _missing(rows: Iterable[SummaryRow]) -> list[str]:
     ]
 
 
-def _wide(report: Report, rows: Sequence[SummaryRow]) -> list[str]:
-    """Medians that are known badly, and what is seen of the reason."""
-    found = []
-    for row in rows:
-        interval = row.p50_interval
-        if interval is None or row.scope != "end_to_end":
-            continue
-        half = max(interval.high - row.p50_s, row.p50_s - interval.low) / row.p50_s
-        if half > WIDEST_INTERVAL:
-            found.append(
-                f"The median of {row.model} on {backend_on(row)}, {row.batch} x {row.frames} is known to "
-                f"±{percent(half)} % only: {_why_wide(report, row)}."
-            )
-    few = [row for row in rows if row.p50_interval is None and row.scope == "end_to_end"]
-    if few:
-        found.append(f"{len(few)} of the medians have no interval: fewer than 6 rounds.")
-    return found
+def _about_p50(rows: Iterable[SummaryRow]) -> str:
+    known = {row.p50_interval is not None for row in rows}
+    said = "p50 [low, high]: the median over rounds with its 95 % interval, by bootstrap over rounds."
+    few = "too few rounds (fewer than 6) for an interval"
+    if len(known) > 1:
+        return f"{said} Without one: {few}."
+    return said if True in known else f"p50: the median over rounds; {few}."
+
+
+def _wide(report: Report, rows: Iterable[SummaryRow], name: Naming) -> str:
+    """Medians that are known badly, and what is seen of the reason; empty where there are none."""
+    ms = TIME_UNITS[1]
+    found = [
+        f"{name.sentence(row)}: {ms.with_interval(row.p50_s, interval)} ms, {off_percent(interval, row.p50_s)}: "
+        f"{_why_wide(report, row)}"
+        for row in rows
+        if (interval := row.p50_interval) is not None
+        and row.scope == "end_to_end"
+        and farther_end(row) > WIDEST_INTERVAL
+    ]
+    if not found:
+        return ""
+    return paragraphs(f"Wide intervals, beyond {100 * WIDEST_INTERVAL:g} % of the median, end to end:", bullets(found))
+
+
+def farther_end(row: SummaryRow) -> float:
+    """How far the farther end of the median's interval lies from it, as a share of it; 0 without an interval."""
+    interval = row.p50_interval
+    return 0.0 if interval is None else max(interval.high - row.p50_s, row.p50_s - interval.low) / row.p50_s
 
 
 def _why_wide(report: Report, row: SummaryRow) -> str:
-    rounds = len(set(report.measurements[row.measurement].round_of)) if row.measurement is not None else 0
-    marked = (
-        f"{row.marked_samples} of {row.samples} samples were taken under contention, " if row.marked_samples else ""
-    )
-    return f"{marked}its {rounds} rounds differ by as much"
+    measurement = None if row.measurement is None else report.measurements[row.measurement]
+    rounds = 0 if measurement is None else len(set(measurement.round_of))
+    reasons = []
+    if row.marked_samples >= _MARKED * row.samples:
+        kinds = f" ({_kinds(report, row)})" if measurement is not None and row.marked_samples else ""
+        reasons.append(f"{row.marked_samples} of {row.samples} samples under contention{kinds}")
+    if measurement is not None and not measurement.warmup_steady:
+        reasons.append("warm-up had not settled")
+    if 0 < rounds < _FEW_ROUNDS:
+        reasons.append(f"{rounds} rounds")
+    return ", ".join(reasons) or f"its {rounds} rounds differ by as much"
 
 
-def _contention(report: Report, rows: Sequence[SummaryRow], name: Callable[[SummaryRow], tuple[str, ...]]) -> str:
+def _contention(report: Report, rows: Sequence[SummaryRow], name: Naming) -> str:
     """Marked samples, and the medians without them; empty where nothing is marked."""
     marked = [row for row in rows if row.marked_samples and row.measurement is not None and row.scope == "end_to_end"]
     if not marked:
@@ -140,9 +164,9 @@ def _contention(report: Report, rows: Sequence[SummaryRow], name: Callable[[Summ
     return paragraphs(
         "Samples taken while something else ran, which count in every figure above, and the median without them:",
         table(
-            ["Model", "Backend", "B x T", "Marked", f"p50 ({unit.name})", f"Without ({unit.name})", "What was seen"],
-            [(*cell[:3], *cell[3:6], cell[6]) for cell in cells],
-            left=3,
+            [*name.headers, "Marked", f"p50 ({unit.name})", f"Without ({unit.name})", "What was seen"],
+            cells,
+            left=len(name.headers),
         ),
     )
 

@@ -50,9 +50,9 @@ def listed(title: str, items: Sequence[str]) -> str:
     return "\n".join([title, *(_filled(item, "- ", "  ") for item in items)])
 
 
-def wrapped(text: str) -> str:
-    """A paragraph of at most ``WIDTH`` columns."""
-    return _filled(text)
+def wrapped(text: str, *, hanging: str = "") -> str:
+    """A paragraph of at most ``WIDTH`` columns; ``hanging`` stands before every line but the first."""
+    return _filled(text, "", hanging)
 
 
 def _filled(text: str, first: str = "", others: str = "") -> str:

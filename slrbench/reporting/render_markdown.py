@@ -8,17 +8,17 @@ from slrbench.reporting.certainty import certainty, changes, front_words
 from slrbench.reporting.comparison_tables import comparison_table, invalid_session, scaling_table, wer_table
 from slrbench.reporting.display import backend_on, megabytes, milliseconds, number, percent, row_name, with_input
 from slrbench.reporting.doubts import clips_behind, doubts
-from slrbench.reporting.gpu_tables import gpu_lines, gpu_table
+from slrbench.reporting.gpu_tables import NOT_ON_A_GPU, gpu_lines, gpu_table, ran_on_a_gpu
 from slrbench.reporting.latency_tables import latency_section
 from slrbench.reporting.load_tables import load_section, load_summary
 from slrbench.reporting.markdown import Cells, bullets, free_table, paragraphs, table, text
+from slrbench.reporting.naming import Naming
 from slrbench.reporting.parity_tables import parity_section
+from slrbench.reporting.plain_text import wrapped
 from slrbench.reporting.tables import (
     folded_skips,
     lines_of,
-    namer,
     results_table,
-    shape,
     size_table,
     training_tables,
     who,
@@ -32,9 +32,9 @@ def render_markdown(report: Report) -> str:
         _head(report),
         _section("Training", training_tables(report.training)),
         _section("Results", results_table(report, lines)),
-        _section("Against the baseline", comparison_table(report, namer(report))),
-        _section("Latency in detail", latency_section(report, lines, namer(report))),
-        _section("Growth", scaling_table(report, namer(report))),
+        _section("Against the baseline", comparison_table(report, Naming(report.summary))),
+        _section("Latency in detail", latency_section(report, lines, Naming(report.summary))),
+        _section("Growth", scaling_table(report, Naming(report.summary))),
         _section("Under load", load_section(report.load)),
         _section("Throughput, memory and size", size_table(report, lines)),
         _section("Word error rates", wer_table(report.accuracies)),
@@ -53,13 +53,22 @@ def render_decision(report: Report) -> str:
     """What a terminal shows at the end of a run: the main table and the decision."""
     shown = paragraphs(
         results_table(report, lines_of(report.summary)),
-        comparison_table(report, namer(report)),
+        comparison_table(report, Naming(report.summary)),
         load_summary(report.load),
         headline(report),
         _reason(report),
         _front(report, report.decision) if report.decision is not None else "",
     )
-    return shown.replace("**", "")  # a terminal has no bold from asterisks
+    plain = shown.replace("**", "")  # a terminal has no bold from asterisks
+    return "\n\n".join(_wrapped(block) for block in plain.split("\n\n"))
+
+
+def _wrapped(block: str) -> str:
+    """Prose and bullets in the columns of a terminal; a table as it is."""
+    if block.startswith("|"):
+        return block
+    lines = [wrapped(line, hanging="  " if line.startswith("- ") else "") for line in block.splitlines()]
+    return "\n".join(lines)
 
 
 def headline(report: Report) -> str:
@@ -137,6 +146,7 @@ def _environment(report: Report) -> str:
         f"Memory: {e.memory_bytes / 1e9:.1f} GB",
         f"GPU: {', '.join(e.gpus) if e.gpus else 'none visible'}",
         *gpu_lines(report),
+        *([] if ran_on_a_gpu(report) else [NOT_ON_A_GPU]),
         f"System: {e.platform}, Python {e.python}",
         f"Versions: {', '.join(f'{name} {version}' for name, version in e.versions.items())}",
         f"Captured: {e.created_at}{', ' if load else ''}{load}",
@@ -256,13 +266,14 @@ def _folded(report: Report, decision: Decision) -> list[Cells]:
         row = report.summary[rejection.row]
         of_file.setdefault((row.model, backend_on(row), rejection.reason), []).append(row)
     decided = None if decision.recommended is None else report.summary[decision.recommended]
+    name = Naming(report.summary)
     lines: dict[tuple[str, ...], list[SummaryRow]] = {}
     for (model, backend, reason), rows in of_file.items():
         elsewhere = decided is not None and all((r.batch, r.device) != (decided.batch, decided.device) for r in rows)
-        key = (reason, *map(shape, rows)) if elsewhere else (reason, model, backend)
+        key = (reason, *map(name.at, rows)) if elsewhere else (reason, model, backend)
         lines.setdefault(key, []).extend(rows)
     return [
-        (_each(row.model for row in rows), _each(map(backend_on, rows)), _each(map(shape, rows)), key[0])
+        (_each(row.model for row in rows), _each(map(backend_on, rows)), _each(map(name.at, rows)), key[0])
         for key, rows in lines.items()
     ]
 

@@ -6,8 +6,9 @@ from slrbench.reporting.display import MISSING, backend_on, milliseconds, percen
 from slrbench.reporting.markdown import bullets, free_table, paragraphs, table, text
 from slrbench.reporting.matching import RowKey, key_of
 from slrbench.reporting.merge import machine_view
+from slrbench.reporting.naming import shape
 from slrbench.reporting.render_markdown import headline
-from slrbench.reporting.tables import lines_of, results_table, shape
+from slrbench.reporting.tables import lines_of, results_table
 
 _SIDE_BY_SIDE = 3
 """So many machines get a column each; more of them a line each."""

@@ -1,6 +1,7 @@
-"""How latency and memory grow with frames, batch, threads and frame size, all else equal: a line by least squares.
+"""How latency and memory grow with frames, batch and frame size, all else equal: a line by least squares.
 
-Of end-to-end rows. Two values of an axis give a line but no r squared, since any two points lie on one.
+Of end-to-end rows, at three values or more: any two points lie on a line. Over threads there is none: what threads
+give is no straight line.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,12 +9,20 @@ from typing import Literal
 
 import numpy as np
 
-from slrbench.records import ScalingFit, SummaryRow
+from slrbench.records import Report, ScalingFit, SummaryRow
 
 Axis = Literal["frames", "batch", "threads", "size"]
 Figure = Literal["p50_s", "peak_rss_bytes"]
 
 AXES: tuple[Axis, ...] = ("frames", "batch", "threads", "size")
+"""What rows of one candidate may differ in."""
+
+FITTED: tuple[Axis, ...] = ("frames", "batch", "size")
+"""Axes that a line is fitted along."""
+
+FEWEST_POINTS = 3
+"""Places on an axis below which no line is fitted."""
+
 FIGURES: tuple[Figure, ...] = ("p50_s", "peak_rss_bytes")
 
 _SAME = ("machine", "backend", "format", "precision", "variant", "device", "input_kind", "model")
@@ -21,14 +30,19 @@ _FIELDS = {"frames": ("frames",), "batch": ("batch",), "threads": ("threads",), 
 
 
 def fits(rows: Sequence[SummaryRow]) -> tuple[ScalingFit, ...]:
-    """A line for every candidate and axis along which it was measured at two values or more."""
+    """A line for every candidate and axis along which it was measured at three values or more."""
     return tuple(
         fit
-        for axis in AXES
+        for axis in FITTED
         for group in _groups(rows, axis)
         for figure in FIGURES
         if (fit := _fit(rows, group, axis, figure)) is not None
     )
+
+
+def fits_shown(report: Report) -> list[ScalingFit]:
+    """Those of a report that a line may be drawn through; older reports hold others, too."""
+    return [f for f in report.scaling if f.axis in FITTED and len({x for x, _ in f.points}) >= FEWEST_POINTS]
 
 
 def _groups(rows: Sequence[SummaryRow], axis: Axis) -> Iterator[list[int]]:
@@ -42,7 +56,7 @@ def _groups(rows: Sequence[SummaryRow], axis: Axis) -> Iterator[list[int]]:
         file = () if axis == "size" else (row.artifact_sha256,)
         key = (*(getattr(row, name) for name in (*_SAME, *others)), *file)
         groups.setdefault(key, []).append(index)
-    return (group for group in groups.values() if len({_place(rows[i], axis) for i in group}) > 1)
+    return (group for group in groups.values() if len({_place(rows[i], axis) for i in group}) >= FEWEST_POINTS)
 
 
 def _place(row: SummaryRow, axis: Axis) -> int:
@@ -54,7 +68,7 @@ def _fit(rows: Sequence[SummaryRow], group: Sequence[int], axis: Axis, figure: F
         (float(_place(rows[i], axis)), float(v)) for i in group if (v := getattr(rows[i], figure)) is not None
     )
     x, y = (np.array(values) for values in (zip(*points, strict=True) if points else ((), ())))
-    if len(set(x)) < 2:
+    if len(set(x)) < FEWEST_POINTS:
         return None
     slope = float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())
     intercept = float(y.mean() - slope * x.mean())
@@ -67,5 +81,5 @@ def _fit(rows: Sequence[SummaryRow], group: Sequence[int], axis: Axis, figure: F
         points=tuple(points),
         intercept=intercept,
         slope=slope,
-        r_squared=max(0.0, 1.0 - left / spread) if len(set(x)) > 2 and spread > 0.0 else None,
+        r_squared=max(0.0, 1.0 - left / spread) if spread > 0.0 else None,
     )

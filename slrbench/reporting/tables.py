@@ -1,6 +1,6 @@
 """The tables of report.md that hold figures: training, results, throughput, memory and size."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +10,14 @@ from slrbench.reporting.display import (
     MISSING,
     TimeUnit,
     backend_name,
-    backend_on,
     megabytes,
     number,
     percent,
     time_unit,
 )
 from slrbench.reporting.doubts import accuracies_shown, doubts
-from slrbench.reporting.gpu_tables import NOT_ON_A_GPU, ran_on_a_gpu
 from slrbench.reporting.markdown import Cells, bullets, first_that_fits, paragraphs, table
+from slrbench.reporting.naming import Naming, shape, short_names, threads_words
 from slrbench.reporting.statistics import VIDEO_HZ
 
 
@@ -114,11 +113,13 @@ def results_table(report: Report, lines: Sequence[Line]) -> str:
     stays within a terminal.
     """
     if not lines:
-        return f"Nothing was measured. {NOT_ON_A_GPU}"
+        return "Nothing was measured."
+    swept = Naming(report.summary)
     columns = {
         "Prec.": [line.any.precision for line in lines],
         "Device": [line.any.device for line in lines],
         "B x T": [shape(line.any) for line in lines],
+        **{header: [swept.swept(line.any)[header] for line in lines] for header in swept.swept(lines[0].any)},
     }
     shared = [
         f"B x T {values[0]}" if header == "B x T" else values[0]
@@ -133,10 +134,10 @@ def results_table(report: Report, lines: Sequence[Line]) -> str:
     sentences = [
         f"All rows: {', '.join(shared)}." if shared else "",
         "B x T: clips of a call x frames of a clip.",
-        "p50: end to end for one call (a whole batch), host to host, with its 95 % interval where there are 6 rounds.",
+        f"p50: end to end for one call (a whole batch), host to host{_interval_words(lines)}.",
         _wer_basis(report),
-        f"{_shapes(lines)}; {_threads(lines)}.",
-        "" if ran_on_a_gpu(report) else NOT_ON_A_GPU,
+        *([] if "Size" in columns else [f"{_shapes(lines)}."]),
+        *([] if "Threads" in columns else [f"{_threads(lines)[0].upper()}{_threads(lines)[1:]}."]),
     ]
     reasons = doubts(report)
     return paragraphs(
@@ -185,17 +186,9 @@ def _p50(line: Line, unit: TimeUnit, *, interval: bool) -> str:
     return unit.with_interval(row.p50_s, row.p50_interval if interval else None)
 
 
-def short_names(models: Iterable[str]) -> dict[str, str]:
-    """Model to what it is called in a table: of random weights what comes before the options, where that is but one."""
-    distinct = list(dict.fromkeys(models))
-    short = {model: model.partition(":")[0] if model.startswith("untrained ") else model for model in distinct}
-    return {model: name if list(short.values()).count(name) == 1 else model for model, name in short.items()}
-
-
-def namer(report: Report) -> Callable[[SummaryRow], tuple[str, ...]]:
-    """Cells that name a row in the tables of this report: model, backend, shape."""
-    names = short_names(row.model for row in report.summary)
-    return lambda row: (names[row.model], backend_on(row), shape(row))
+def _interval_words(lines: Sequence[Line]) -> str:
+    known = any(line.end_to_end is not None and line.end_to_end.p50_interval is not None for line in lines)
+    return ", with its 95 % interval where there are 6 rounds" if known else "; too few rounds for its interval"
 
 
 def _wer_basis(report: Report) -> str:
@@ -213,12 +206,12 @@ def size_table(report: Report, lines: Sequence[Line]) -> str:
     """Throughput, cold start and energy; memory, size and cost."""
     if not lines:
         return ""
-    rows, name = [line.any for line in lines], namer(report)
+    rows, name = [line.any for line in lines], Naming(report.summary)
     unit = time_unit(row.cold_start_s for row in rows)
     energy = any(row.joules_per_clip is not None for row in rows)
     speed = table(
         [
-            *("Model", "Backend", "B x T", "Frames/s", "x real time", f"Cold start ({unit.name})"),
+            *(*name.headers, "Frames/s", "x real time", f"Cold start ({unit.name})"),
             *(["Energy (J/clip)"] if energy else []),
         ],
         [
@@ -231,7 +224,7 @@ def size_table(report: Report, lines: Sequence[Line]) -> str:
             )
             for row in rows
         ],
-        left=3,
+        left=len(name.headers),
     )
     optional: dict[str, Callable[[SummaryRow], int | None]] = {
         "Steady": lambda row: row.steady_rss_bytes,
@@ -240,7 +233,7 @@ def size_table(report: Report, lines: Sequence[Line]) -> str:
     shown = {header for header, of_row in optional.items() if any(of_row(row) is not None for row in rows)}
     memory = table(
         [
-            *("Model", "Backend", "B x T", "Peak RSS (MB)"),
+            *(*name.headers, "Peak RSS (MB)"),
             *(["Steady"] if "Steady" in shown else []),
             "File (MB)",
             *(["Zipped"] if "Zipped" in shown else []),
@@ -258,7 +251,7 @@ def size_table(report: Report, lines: Sequence[Line]) -> str:
             )
             for row in rows
         ],
-        left=3,
+        left=len(name.headers),
     )
     return paragraphs(
         speed,
@@ -283,11 +276,6 @@ def who(row: SummaryRow) -> tuple[str, str, str, str]:
     return row.model, backend_name(row), row.precision, row.device
 
 
-def shape(row: SummaryRow) -> str:
-    """Batch and frames in one cell."""
-    return f"{row.batch} x {row.frames}"
-
-
 def _said_once(lines: Sequence[Line], words: Callable[[SummaryRow], str]) -> str:
     """What is the same for every line, once; otherwise what it is for each model."""
     by_model: dict[str, dict[str, None]] = {}
@@ -304,4 +292,4 @@ def _shapes(lines: Sequence[Line]) -> str:
 
 
 def _threads(lines: Sequence[Line]) -> str:
-    return _said_once(lines, lambda row: f"{row.threads} thread{'s' if row.threads > 1 else ''}")
+    return _said_once(lines, threads_words)

@@ -22,7 +22,6 @@ from slrbench.training.card import CheckpointCard
 from slrbench.workflows.bench_axes import Axes
 from slrbench.workflows.bench_candidates import BenchModel, Plan
 from slrbench.workflows.bench_clips import Corpora, accuracy_of
-from slrbench.workflows.bench_intervals import wide_intervals
 from slrbench.workflows.bench_parity import judge, stored_reference, verdict_key, way_key, wer_difference
 
 
@@ -135,7 +134,7 @@ class Draft:
                 f"the rounds took {result.spent_s:.0f} s, longer than the budget of {budget:g} s: every candidate is "
                 f"measured in {self.settings.rounds} rounds at least"
             )
-        return [*notes, *wide_intervals(result.measurements, candidate_name)]
+        return notes
 
     def _shared(self, measurement: Measurement) -> Measurement:
         """The measurement as a report shows it; workers open the path as it is."""

@@ -333,7 +333,7 @@ def _scaling(summary: tuple[SummaryRow, ...], end_to_end: list[int]) -> tuple[Sc
             )
         )
     first = end_to_end[0]
-    memory = tuple((float(n), 2.1e8 + 1.28e7 * n) for n in (1, 4))
+    memory = tuple((float(n), 2.1e8 + 1.28e7 * n) for n in (1, 2, 4))
     fits.append(
         ScalingFit(row=first, axis="batch", figure="peak_rss_bytes", points=memory, intercept=2.1e8, slope=1.28e7)
     )

@@ -79,8 +79,10 @@ def test_few_rounds_are_unclear_and_say_what_is_missing(golden_report: Report) -
     assert done.noise_floor is not None
     assert done.noise_floor.valid
     text = render_markdown(done)
-    assert "too few rounds: 87.5 % confidence" in text
-    assert "2 of the medians have no interval" in text
+    assert "too few rounds for an interval: the range of the rounds" in text
+    assert "too few rounds (fewer than 6) for an interval" in text
+    assert "Range of rounds" in text
+    assert "| 95 % interval" not in text.split("## Against the baseline")[1].split("\n## ")[0]
 
 
 def test_the_noise_floor_is_the_control_over_the_baseline(golden_report: Report) -> None:

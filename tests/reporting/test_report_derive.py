@@ -1,15 +1,26 @@
 """Derived fields: intervals and bounds of rows, word error rates, growth; and the tables that show them."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from slrbench.records import Accuracy, Energy, LoadRun, Measurement, OutputCheck, Report, ScalingFit, SummaryRow
+from slrbench.records import (
+    Accuracy,
+    Energy,
+    Interval,
+    LoadRun,
+    Measurement,
+    OutputCheck,
+    Report,
+    ScalingFit,
+    SummaryRow,
+)
 from slrbench.reporting.accuracy import with_intervals
 from slrbench.reporting.derive import derive
-from slrbench.reporting.display import plus_minus, time_unit
+from slrbench.reporting.display import TIME_UNITS, off_percent, time_unit
 from slrbench.reporting.doubts import doubts
 from slrbench.reporting.render_markdown import render_markdown
 from slrbench.reporting.scaling import fits
@@ -109,15 +120,23 @@ def test_wrong_outputs_and_caches_speak_against_the_figures(
     assert [words in doubt for doubt in found] == ([] if words is None else [True])
 
 
+def test_the_peak_of_memory_is_never_below_what_the_rounds_held(golden_report: Report) -> None:
+    measurement = golden_report.measurements[0]
+    for opened, steady, peak in ((5, 7, 7), (7, 5, 7), (None, 5, 5), (5, None, 5), (None, None, None)):
+        assert row_of(measurement, peak_rss_bytes=opened, steady_rss_bytes=steady).peak_rss_bytes == peak
+
+
 def test_wide_intervals_are_named(golden_report: Report) -> None:
     noisy = derive(Session(golden_report, spread=0.2).report([1.0]))
-    assert "The median of m0 on torch, 1 x 32 is known to ±" in section(noisy, "Latency in detail")
+    shown = section(noisy, "Latency in detail")
+    assert "Wide intervals, beyond 3 % of the median" in shown
+    assert re.search(r"- m0 on torch \(fp32, cpu\) at 1 x 32: \S+ \[\S+, \S+\] ms, -\S+ %/\+\S+ %: ", shown)
     quiet = Session(golden_report, spread=0.0001).report([1.0]).measurements[0]
     even = tuple(float(t) for t in np.resize([0.010, 0.0101, 0.0102], 300))
     report = derive(
         golden_report.model_copy(update={"measurements": (quiet.model_copy(update={"end_to_end_s": even}),)})
     )
-    assert "is known to" not in section(report, "Latency in detail")
+    assert "Wide intervals" not in section(report, "Latency in detail")
 
 
 # --- growth -----------------------------------------------------------------------------------------------------------
@@ -127,7 +146,7 @@ def swept(row: SummaryRow, axis: str, points: Sequence[tuple[int, float]]) -> li
     return [row.model_copy(update={axis: place, "p50_s": p50}) for place, p50 in points]
 
 
-@pytest.mark.parametrize("axis", ["frames", "batch", "threads"])
+@pytest.mark.parametrize("axis", ["frames", "batch"])
 def test_a_line_through_points_on_a_line_is_found_along_every_axis(make_row: Any, axis: str) -> None:
     rows = swept(make_row(), axis, [(n, 0.002 + 0.003 * n) for n in (1, 2, 4, 8)])
     times, memory = fits(rows)
@@ -145,27 +164,40 @@ def test_frame_sizes_are_an_axis_though_each_has_its_own_file(make_row: Any) -> 
     assert (fit.axis, fit.slope) == ("size", pytest.approx(1e-4))
 
 
-def test_two_points_have_a_line_but_no_r_squared_and_one_has_none(make_row: Any) -> None:
-    rows = swept(make_row(peak_rss_bytes=None), "frames", [(16, 0.1), (32, 0.3)])
-    (fit,) = fits(rows)
-    assert fit.r_squared is None
-    assert fits(rows[:1]) == ()
-    curved = fits(swept(make_row(peak_rss_bytes=None), "frames", [(16, 0.1), (32, 0.3), (64, 0.31)]))[0]
+def test_fewer_than_three_points_and_threads_have_no_line(make_row: Any) -> None:
+    row = make_row(peak_rss_bytes=None)
+    assert fits(swept(row, "frames", [(16, 0.1), (32, 0.3)])) == ()
+    assert fits(swept(row, "threads", [(1, 0.3), (2, 0.2), (4, 0.1)])) == ()
+    (curved,) = fits(swept(row, "frames", [(16, 0.1), (32, 0.3), (64, 0.31)]))
     assert curved.r_squared is not None
     assert curved.r_squared < 0.9
 
 
 def test_unlike_rows_and_computing_alone_are_on_no_line(make_row: Any) -> None:
-    row = make_row()
-    assert fits([row, row.model_copy(update={"frames": 64, "precision": "fp16"})]) == ()
-    assert fits([row, row.model_copy(update={"frames": 64, "scope": "compute"})]) == ()
-    assert fits([row, row.model_copy(update={"frames": 64, "batch": 4})]) == ()
+    rows = swept(make_row(peak_rss_bytes=None), "frames", [(16, 0.1), (32, 0.2), (64, 0.4)])
+    assert len(fits(rows)) == 1
+    for other in ({"precision": "fp16"}, {"scope": "compute"}, {"batch": 4}):
+        assert fits([*rows[:2], rows[2].model_copy(update=other)]) == ()
+
+
+def grown(report: Report, intercept: float, points: Sequence[float]) -> Report:
+    """The report with one line, over the batch."""
+    line = ScalingFit(
+        row=1, axis="batch", figure="p50_s", points=tuple((x, 0.01 * x) for x in points), intercept=intercept,
+        slope=0.01, r_squared=0.99,
+    )  # fmt: skip
+    return report.model_copy(update={"scaling": (line,)})
 
 
 def test_growth_has_its_table(golden_report: Report) -> None:
-    assert [fit.axis for fit in golden_report.scaling] == ["batch", "batch"]
-    assert isinstance(golden_report.scaling[0], ScalingFit)
-    assert "| batch | 1, 8 " in section(golden_report, "Growth")
+    assert golden_report.scaling == ()
+    assert "| batch | 1, 4, 8 " in section(grown(golden_report, 0.002, (1, 4, 8)), "Growth")
+    assert "2.00 |" in section(grown(golden_report, 0.002, (1, 4, 8)), "Growth")
+
+
+def test_growth_says_no_time_below_zero_and_draws_no_line_through_two_points(golden_report: Report) -> None:
+    assert "-2.00" not in section(grown(golden_report, -0.002, (1, 4, 8)), "Growth")
+    assert section(grown(golden_report, 0.002, (1, 8)), "Growth") == ""
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -242,11 +274,11 @@ def test_one_unit_of_time_for_a_table(times: tuple[float | None, ...], unit: str
     assert time_unit(times).name == unit
 
 
-def test_an_interval_never_looks_narrower_than_it_is() -> None:
-    assert plus_minus(12.34, 12.30, 12.41) == "12.3 ±0.1"
-    assert plus_minus(12.34, 12.34, 12.34) == "12.3 ±0.0"
-    assert plus_minus(5.03, 5.01, 5.041) == "5.03 ±0.02"
-    assert plus_minus(1966.0, 1960.0, 1967.0) == "1966 ±6"
+def test_an_interval_is_said_with_both_its_ends() -> None:
+    interval = Interval(value=0.0179, low=0.0163, high=0.0251)
+    assert TIME_UNITS[1].with_interval(0.0179, interval) == "17.9 [16.3, 25.1]"
+    assert TIME_UNITS[1].with_interval(0.0179, None) == "17.9"
+    assert off_percent(interval, 0.0179) == "-8.9 %/+40.2 %"
 
 
 @pytest.mark.parametrize("factor", [1e-3, 1.0, 100.0])

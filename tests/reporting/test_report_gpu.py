@@ -40,8 +40,9 @@ def section(report: Report, title: str) -> str:
 def test_a_report_without_a_row_of_a_gpu_says_so(golden_report: Report, gpu_report: Report) -> None:
     empty = Report(title="Empty", created_at="2026-01-02", environment=golden_report.environment)
     for report in (golden_report, empty):
-        assert "not yet run on a GPU" in render_markdown(report)
-        assert "not yet run on a GPU" in render_decision(report)
+        assert render_markdown(report).count("not yet run on a GPU") == 1
+        assert NOT_ON_A_GPU in section(report, "Environment")
+        assert "not yet run on a GPU" not in render_decision(report)
         assert "## On the GPU" not in render_markdown(report)
     assert NOT_ON_A_GPU not in render_markdown(gpu_report)
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from slrbench.records import Comparison, NoiseFloor, Report
+from slrbench.reporting.comparison_tables import few_rounds
+from slrbench.reporting.comparisons import effective_threshold
 from slrbench.reporting.html.charts.drawing import Drawing
 from slrbench.reporting.html.charts.rows import Axis, Background, Row, rows_picture
 from slrbench.reporting.html.charts.scale import Scale
@@ -25,11 +27,14 @@ def baseline_figure(report: Report, words: str) -> Markup | None:
     for comparison in shown:
         groups.setdefault(setting_words(report.summary[comparison.row]), []).append(comparison)
     baselines = dict.fromkeys(name_of(report.summary[c.baseline]) for c in shown)
+    few = any(few_rounds(c.ratio) for c in shown)
+    kind = "the range of the rounds, too few for an interval" if few else "95 % intervals"
+    limit = f"{100 * effective_threshold(floor):.2f}".rstrip("0").rstrip(".")
     caption = (
-        f"Time against {', '.join(baselines)}, paired by round, with 95 % intervals. {_floor_words(floor)}FASTER and "
-        "SLOWER: the whole interval lies beyond what can be told apart. UNCLEAR: more rounds would be needed."
+        f"Time against {', '.join(baselines)}, paired by round, with {kind}. {_floor_words(floor)}FASTER and "
+        f"SLOWER: the whole interval is beyond {limit} %. UNCLEAR: more rounds would be needed."
     )
-    key = [("interval", "95 % interval of the ratio")]
+    key = [("interval", "range of the rounds" if few else "95 % interval of the ratio")]
     if floor is not None:
         key += [
             ("floor", "the baseline against itself (A/A)"),

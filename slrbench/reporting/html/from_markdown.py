@@ -44,13 +44,13 @@ def _block(block: str, name: str) -> Markup:
     lines = block.splitlines()
     if len(lines) > 1 and _RULE.fullmatch(lines[1]):
         figures = [rule.strip().endswith(":") for rule in _cells(lines[1])]
-        head, *body = ([_inline(cell.strip()) for cell in _cells(line)] for line in (lines[0], *lines[2:]))
+        head, *body = ([inline(cell.strip()) for cell in _cells(line)] for line in (lines[0], *lines[2:]))
         return _table(head, body, figures, name)
     if all(line.startswith("- ") for line in lines):
-        return tag("ul", *(tag("li", _inline(line.removeprefix("- "))) for line in lines))
+        return tag("ul", *(tag("li", inline(line.removeprefix("- "))) for line in lines))
     if len(lines) == 1 and block.startswith("### "):
-        return tag("h3", _inline(block.removeprefix("### ")))
-    return tag("p", _inline(" ".join(lines)))
+        return tag("h3", inline(block.removeprefix("### ")))
+    return tag("p", inline(" ".join(lines)))
 
 
 def _cells(line: str) -> list[str]:
@@ -73,7 +73,8 @@ def _length(cell: Markup) -> str | None:
     return "short" if len(cell) <= _SHORT else "long" if len(cell) > _LONG else None
 
 
-def _inline(text: str) -> Markup:
+def inline(text: str) -> Markup:
+    """Code, bold and escapes of one line."""
     parts: list[Markup] = []
     at = 0
     for match in _INLINE.finditer(text):
@@ -82,6 +83,6 @@ def _inline(text: str) -> Markup:
         if code is not None:
             parts.append(tag("code", code))
         else:
-            parts.append(tag("strong", _inline(bold)) if bold is not None else escape(escaped))
+            parts.append(tag("strong", inline(bold)) if bold is not None else escape(escaped))
         at = match.end()
     return join(*parts, escape(text[at:]))

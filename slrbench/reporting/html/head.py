@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from slrbench.records import Interval, NoiseFloor, Report, SummaryRow
 from slrbench.reporting.display import megabytes, milliseconds, number, percent, row_name
 from slrbench.reporting.doubts import doubts
+from slrbench.reporting.html.from_markdown import inline
 from slrbench.reporting.html.markup import Markup, tag
 from slrbench.reporting.render_markdown import headline
 
@@ -33,7 +34,7 @@ def _doubts(report: Report) -> Markup | None:
     return tag(
         "div",
         tag("h2", title, id="doubts"),
-        tag("ul", *(tag("li", reason) for reason in reasons)),
+        tag("ul", *(tag("li", inline(reason)) for reason in reasons)),
         class_="doubts invalid" if invalid else "doubts",
         role="note",
         aria_labelledby="doubts",
@@ -82,4 +83,4 @@ def _tiles(row: SummaryRow) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _between(interval: Interval | None, words: Callable[[float], str]) -> str:
-    return "" if interval is None else f"{words(interval.low)} to {words(interval.high)}"
+    return "" if interval is None else f"[{words(interval.low)}, {words(interval.high)}]"

@@ -115,7 +115,7 @@ def _table(groups: Sequence[Sequence[tuple[Measurement, SummaryRow | None, str]]
                 f"{m.candidate.model} on {name}",
                 setting_words(row or m.candidate),
                 *map(milliseconds, (times[0], low, _p50(m, row), high, times[-1])),
-                None if interval is None else f"{milliseconds(interval.low)} to {milliseconds(interval.high)}",
+                None if interval is None else f"[{milliseconds(interval.low)}, {milliseconds(interval.high)}]",
                 len(times),
                 len(marked_samples(m)),
             )

@@ -30,7 +30,13 @@ def setting_words(what: SummaryRow | Candidate) -> str:
     threads = f"{what.threads} thread{'s' * (what.threads > 1)}"
     machine = getattr(what, "machine", "")
     return ", ".join(
-        [f"batch {what.batch}, {what.frames} frames", threads, what.device, *([machine] if machine else [])]
+        [
+            f"batch {what.batch}, {what.frames} frames",
+            f"{what.height} × {what.width} px",
+            threads,
+            what.device,
+            *([machine] if machine else []),
+        ]
     )
 
 

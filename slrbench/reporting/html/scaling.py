@@ -1,6 +1,9 @@
 """How latency and memory grow along an axis: the points that were measured and the line fitted to them."""
 
-from slrbench.records import Report, ScalingFit
+from collections.abc import Sequence
+
+from slrbench.records import Report, ScalingFit, SummaryRow
+from slrbench.reporting.comparison_tables import held
 from slrbench.reporting.display import megabytes, milliseconds
 from slrbench.reporting.html.charts.axes import in_unit
 from slrbench.reporting.html.charts.drawing import Drawing
@@ -10,8 +13,9 @@ from slrbench.reporting.html.figure import figure, panels
 from slrbench.reporting.html.from_markdown import table_html
 from slrbench.reporting.html.markup import Markup
 from slrbench.reporting.html.names import model_class, name_of
+from slrbench.reporting.scaling import fits_shown
 
-_ONE_MORE = {"frames": "frame", "batch": "clip", "threads": "thread", "size": "pixel of height"}
+_ONE_MORE = {"frames": "frame", "batch": "clip", "size": "pixel of height"}
 
 _SHOWN = 12
 """Panels that are shown at once."""
@@ -19,17 +23,25 @@ _SHOWN = 12
 
 def scaling_figure(report: Report) -> Markup | None:
     """A panel per fit; None where no axis was swept."""
-    if not report.scaling:
+    fits = fits_shown(report)
+    if not fits:
         return None
     items = [
-        (f"{name_of(report.summary[fit.row])}: {_figure(fit)} over {fit.axis}", _panel(report, fit))
-        for fit in report.scaling
+        (
+            _title(report.summary[fit.row], fit),
+            _panel(report, fit),
+        )
+        for fit in fits
     ]
     caption = (
         "Measured points and the straight line fitted to them by least squares, all else equal. The slope is what one "
-        "more frame, clip, thread or pixel costs; an r² well below 1 says that growth is not straight."
+        "more frame, clip or pixel costs; an r² well below 1 says that growth is not straight."
     )
-    return figure(panels(items, shown=_SHOWN, rest="Further fits"), caption, table=_table(report))
+    return figure(panels(items, shown=_SHOWN, rest="Further fits"), caption, table=_table(report, fits))
+
+
+def _title(row: SummaryRow, fit: ScalingFit) -> str:
+    return f"{name_of(row)}: {_figure(fit)} over {fit.axis} at {held(row, fit.axis)}"
 
 
 def _figure(fit: ScalingFit) -> str:
@@ -76,17 +88,18 @@ def _apart(values: list[float]) -> list[float]:
     return kept
 
 
-def _table(report: Report) -> Markup:
+def _table(report: Report, fits: Sequence[ScalingFit]) -> Markup:
     rows = [
         (
             name_of(report.summary[fit.row]),
+            held(report.summary[fit.row], fit.axis),
             fit.axis,
             _figure(fit),
             ", ".join(f"{at:g}: {_written(fit, value)}" for at, value in sorted(fit.points)),
             _slope(fit),
-            _written(fit, fit.intercept),
+            _written(fit, fit.intercept) if fit.intercept >= 0.0 else None,
             None if fit.r_squared is None else f"{fit.r_squared:.3f}",
         )
-        for fit in report.scaling
+        for fit in fits
     ]
-    return table_html(["File", "Axis", "Figure", "Measured", "Slope", "At zero", "r²"], rows, "scaling", left=4)
+    return table_html(["File", "At", "Axis", "Figure", "Measured", "Slope", "At zero", "r²"], rows, "scaling", left=5)
