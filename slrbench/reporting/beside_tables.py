@@ -1,44 +1,21 @@
-"""What is measured beside latency, as sections of report.md: several requests in flight, and the machine's own roof."""
+"""What is measured beside latency, as sections of report.md: several requests in flight, the machine's roof."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from slrbench.records import Candidate, MachinePeak, Measurement, ParallelRun, Report, SummaryRow
-from slrbench.reporting.display import MISSING, backend_on, number, percent
+from slrbench.reporting.candidate_names import Namer
+from slrbench.reporting.display import MISSING, number, percent
 from slrbench.reporting.markdown import Cells, bullets, first_that_fits, paragraphs, table
-from slrbench.reporting.tables import short_names
+from slrbench.reporting.worker_tables import cold_start_section, energy_section, outputs_section
 
 
 def beside_sections(report: Report) -> Iterator[tuple[str, str]]:
     """Title and text of each section; the text is empty where the report has nothing for it."""
     yield "Throughput with several requests", parallel_section(report.measurements)
     yield "Roofline", roofline_section(report)
-
-
-class Namer:
-    """Cells that name candidates, with their threads where these differ."""
-
-    def __init__(self, candidates: Iterable[Candidate]) -> None:
-        """Name these."""
-        known = list(candidates)
-        self._names = short_names(c.model for c in known)
-        self._threads = len({c.threads for c in known}) > 1
-
-    @property
-    def headers(self) -> list[str]:
-        """Of the cells."""
-        return ["Model", "Backend", "B x T", *(["Threads"] if self._threads else [])]
-
-    def cells(self, c: Candidate) -> tuple[str, ...]:
-        """One cell per header."""
-        shape = f"{c.batch} x {c.frames}"
-        return (self._names[c.model], backend_on(c), shape, *([str(c.threads)] if self._threads else []))
-
-    def reasons(self, why: Iterable[tuple[Candidate, str]]) -> list[str]:
-        """A sentence per reason, with the files that it is the reason for; without them where it is everyone's."""
-        of_reason: dict[str, dict[str, None]] = {}
-        for c, reason in why:
-            of_reason.setdefault(reason.rstrip("."), {})[f"{self._names[c.model]} on {backend_on(c)}"] = None
-        return [f"{', '.join(files)}: {reason}." for reason, files in of_reason.items()]
+    yield "Energy", energy_section(report.measurements)
+    yield "Outputs of timed calls", outputs_section(report.measurements)
+    yield "Cold start", cold_start_section(report.measurements)
 
 
 # --- several requests in flight ---------------------------------------------------------------------------------------
@@ -136,7 +113,7 @@ def _two_decimals(value: float | None) -> str:
 # --- roofline ---------------------------------------------------------------------------------------------------------
 
 _ROOF_WORDS = (
-    "Share of the peak: the least time that the call could take here, the larger of its operations at the peak and its "
+    "Of peak: the least time that the call could take here, the larger of its operations at the peak and its "
     "traffic at the bandwidth, over the compute p50; above 100 % can be, where fewer operations are done than counted "
     "or caches hold the traffic. Bound by: the larger of the two; overhead below 25 %, where neither explains the time."
 )
@@ -185,7 +162,7 @@ def _giga(per_second: float | None) -> str:
 
 def _shares(namer: Namer, of_row: Sequence[tuple[SummaryRow, Candidate]]) -> str:
     return table(
-        [*namer.headers, "Bound by", "Share of the peak (%)"],
+        [*namer.headers, "Bound by", "Of peak (%)"],
         [
             (
                 *namer.cells(candidate),

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from slrbench.records import MachinePeak, ParallelRun, Report
+from slrbench.measure.output_check import NETWORK, SELF
+from slrbench.records import Energy, MachinePeak, OutputCheck, ParallelRun, Report
 from slrbench.reporting.html.page import render_html
 from slrbench.reporting.render_markdown import render_markdown
 from tests.reporting.enriched import enriched_report
@@ -164,9 +165,123 @@ def test_a_report_without_peaks_has_no_roofline(golden_report: Report) -> None:
     assert section(golden_report, "Roofline") == ""
 
 
+# --- energy -----------------------------------------------------------------------------------------------------------
+
+RAPL = Energy(source="RAPL package", joules=12.0, calls=100, seconds=1.0)
+
+
+def test_the_source_of_energy_says_what_it_counts_once() -> None:
+    shown = section(measured(make_report(STUDENT, STUDENT_ONNX), energy=RAPL), "Energy").strip()
+    assert shown.startswith("RAPL package: the processor packages")
+    assert "idle and for other programs is included" in shown
+    assert shown.count("RAPL package") == 1
+
+
+def test_why_there_is_no_energy_is_said_once() -> None:
+    none = Energy(unavailable="not available here: no RAPL")
+    shown = section(measured(make_report(STUDENT, STUDENT_ONNX), energy=none), "Energy")
+    assert shown.strip() == "Not available here: no RAPL."
+
+
+def test_sources_that_differ_stand_with_their_files() -> None:
+    nvml = Energy(source="NVML", joules=3.0, calls=10, seconds=1.0)
+    shown = section(measured(make_report(STUDENT, STUDENT_ONNX), {"energy": RAPL}, {"energy": nvml}), "Energy")
+    assert "- student on openvino: RAPL package" in shown
+    assert "- student on onnx: NVML: the GPU's own counter" in shown
+
+
+def test_energy_that_nobody_asked_for_has_no_section() -> None:
+    assert section(make_report(STUDENT), "Energy") == ""
+
+
+# --- outputs of timed calls -------------------------------------------------------------------------------------------
+
+OUTPUTS = "Outputs of timed calls"
+
+
+def checked(compared_with: str = f"{SELF}, and these with {NETWORK}", **changes: Any) -> OutputCheck:
+    values: dict[str, Any] = {
+        "compared_with": compared_with, "calls": 24, "max_abs_error": 3.21e-6, "decoded_alike": True, "passed": True,
+        "repeated_ratio": 0.987,
+    }  # fmt: skip
+    return OutputCheck.model_validate(values | changes)
+
+
+def test_what_was_compared_and_found_is_shown() -> None:
+    shown = section(measured(make_report(STUDENT, STUDENT_ONNX), output_check=checked()), OUTPUTS)
+    assert cells(shown, "student", "onnx")[3:] == ["yes", "24", "3.2e-06", "0.99"]
+    assert "All that were compared passed." in shown
+    assert f"- All: compared with {SELF}, and these with {NETWORK}." in shown
+    assert "not compared with" not in shown
+
+
+def test_outputs_that_differ_and_a_cache_are_seen() -> None:
+    bad = checked(decoded_alike=False, passed=False, repeated_ratio=0.1, caches=True, max_abs_error=2.0)
+    shown = section(measured(make_report(STUDENT), output_check=bad), OUTPUTS)
+    assert cells(shown, "student")[3:] == ["NO", "NO", "24", "2.0e+00", "0.10 (caches)"]
+    assert "passed." not in shown
+
+
+def test_without_the_network_in_the_run_the_report_says_so() -> None:
+    shown = section(measured(make_report(STUDENT, STUDENT_ONNX), output_check=checked(SELF)), OUTPUTS)
+    assert "All: not compared with the fp32 network: no torch row of the same shape in this run." in shown
+
+
+def test_a_torch_row_of_another_shape_is_not_the_network_of_this_one() -> None:
+    report = make_report(STUDENT_ONNX, STUDENT_TORCH)
+    longer = report.measurements[1].candidate.model_copy(update={"frames": 64})
+    shown = section(
+        measured(report, {"output_check": checked(SELF)}, {"output_check": checked(SELF), "candidate": longer}), OUTPUTS
+    )
+    assert "- student on onnx: not compared with the fp32 network: no torch row of the same shape" in shown
+    assert "- student on torch: it is the fp32 network itself." in shown
+
+
+def test_a_torch_row_of_the_same_shape_is_not_denied() -> None:
+    shown = section(measured(make_report(STUDENT_ONNX, STUDENT_TORCH), output_check=checked(SELF)), OUTPUTS)
+    assert "no torch row" not in shown
+    assert "- student on onnx: not compared with the fp32 network: its outputs were not known" in shown
+
+
+def test_a_file_at_one_of_its_shapes_is_named_with_it() -> None:
+    report = make_report(STUDENT_ONNX, STUDENT_ONNX)
+    longer = report.measurements[1].candidate.model_copy(update={"frames": 64})
+    shown = section(measured(report, {"output_check": checked()}, {"candidate": longer}), OUTPUTS)
+    assert "- student on onnx (1 x 64): no output of a timed call was compared." in shown
+
+
+def test_a_report_without_compared_outputs_has_no_section() -> None:
+    assert section(make_report(STUDENT), OUTPUTS) == ""
+
+
+# --- cold start -------------------------------------------------------------------------------------------------------
+
+
+def test_cold_starts_are_a_range_over_processes_with_their_parts() -> None:
+    shown = section(make_report(STUDENT, STUDENT_ONNX), "Cold start")
+    assert cells(shown, "Model")[3:] == ["Processes", "Cold start (s)"]
+    assert cells(shown, "student", "onnx")[3:] == ["2", "0.400 to 0.420"]
+    _, parts = (table for table in shown.split("\n\n") if table.strip().startswith("|"))
+    assert cells(parts, "Model")[3:] == ["Import (s)", "Load (s)", "First call (s)"]
+    assert cells(parts, "student", "onnx")[3:] == ["0.200 to 0.210", "0.120 to 0.126", "0.080 to 0.084"]
+    assert "file in the page cache" in shown
+
+
+def test_starts_with_long_names_stay_within_the_screen() -> None:
+    report = make_report(STUDENT)
+    long = report.measurements[0].candidate.model_copy(update={"model": "a-student-with-a-name-of-forty-characters"})
+    shown = section(measured(report, candidate=long), "Cold start")
+    assert cells(shown, long.model)[3:] == ["2", "0.400 to 0.420"]
+    assert widest_table_line(shown) <= 100
+
+
+def test_a_report_without_fresh_processes_has_no_section() -> None:
+    assert section(measured(make_report(STUDENT), cold_starts=()), "Cold start") == ""
+
+
 # --- all --------------------------------------------------------------------------------------------------------------
 
-TITLES = [PARALLEL, "Roofline"]
+TITLES = [PARALLEL, "Roofline", "Energy", OUTPUTS, "Cold start"]
 
 
 @pytest.mark.parametrize("title", TITLES)
