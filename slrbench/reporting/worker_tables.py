@@ -60,9 +60,9 @@ def outputs_section(measurements: Sequence[Measurement]) -> str:
     alone = [(c, _why_not_network(c, measurements)) for c, check in checked if _NETWORK not in check.compared_with]
     unchecked = [(m.candidate, "no output of a timed call was compared") for m in measurements if not m.output_check]
     return paragraphs(
-        table([*words, "Calls", "Error (log p)", "Same clip (ratio)"], found, left=len(words)),
+        table([*words, "Calls", "Error (log p)", "Again (x)"], found, left=len(words)),
         f"{'' if failed else 'All that were compared passed. '}Calls: timed calls whose output was compared. Alike: "
-        "they decode to the same glosses. Error: the largest absolute difference of log-probabilities. Same clip: "
+        "they decode to the same glosses. Error: the largest absolute difference of log-probabilities. Again: "
         "median time with one clip over and over / with clips in rotation; far below 1, something caches.",
         bullets(namer.reasons([*compared, *alone, *unchecked])),
     )

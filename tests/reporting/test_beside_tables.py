@@ -291,3 +291,15 @@ def test_every_section_fits_the_screen_and_is_on_the_page(title: str) -> None:
     assert shown
     assert widest_table_line(shown) <= 100
     assert f">{title}</h2>" in render_html(report)
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_long_names_stay_within_the_screen(title: str) -> None:
+    report = with_cost(make_report(STUDENT, STUDENT_ONNX), 0.3)
+    long = report.measurements[0].candidate.model_copy(
+        update={"model": "untrained student:width=0.5,size=64", "backend": "torch", "variant": "compile-max-autotune"}
+    )
+    passes = runs((1, 100.0), (2, 150.0), (8, 400.0))
+    shown = section(measured(report, {"candidate": long}, parallel=passes, energy=RAPL, output_check=checked()), title)
+    assert "untrained student" in shown or title == "Energy"
+    assert widest_table_line(shown) <= 100
