@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from slrbench.records import Decision, Measurement, Report, SummaryRow
+from slrbench.reporting.beside_tables import beside_sections
 from slrbench.reporting.certainty import certainty, changes, front_words
 from slrbench.reporting.comparison_tables import comparison_table, invalid_session, scaling_table, wer_table
 from slrbench.reporting.display import backend_on, megabytes, milliseconds, number, percent, row_name, with_input
@@ -37,6 +38,7 @@ def render_markdown(report: Report) -> str:
         _section("Growth", scaling_table(report, Naming(report.summary))),
         _section("Under load", load_section(report.load)),
         _section("Throughput, memory and size", size_table(report, lines)),
+        *[_section(title, body) for title, body in beside_sections(report)],
         _section("Word error rates", wer_table(report.accuracies)),
         _section("On the GPU", gpu_table(report, lines)),
         _section("Not measured", _skipped(report)),
