@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from slrbench.records import Candidate
 from slrbench.reporting.display import backend_on
-from slrbench.reporting.tables import short_names
+from slrbench.reporting.naming import short_names
 
 
 class Namer:

@@ -276,7 +276,8 @@ def test_an_altered_file_is_refused_even_on_demand(model: Path, capsys: pytest.C
 def options(*models: Path, **changes: Any) -> BenchOptions:
     axes = Axes(backends=("onnx",), frames=(8,))
     settings = replace(MeasureSettings.quick(), rounds=1)
-    return BenchOptions(models=tuple(map(str, models)), axes=axes, settings=settings, wer_clips=0, **changes)
+    given: dict[str, Any] = {"models": tuple(map(str, models)), "axes": axes, "settings": settings, "wer_clips": 0}
+    return BenchOptions(**given, roofline=False, **changes)
 
 
 def plan_errors(folder: Path, **axes: Any) -> list[tuple[type[Exception], str]]:
