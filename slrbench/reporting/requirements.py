@@ -215,7 +215,9 @@ def _unfit(name: str, value: Any) -> _Problem | None:
     if name == "max_wer":
         good = 0.0 <= value <= 1.0
         return None if good else (f"max_wer = {value!r} is not a share from 0 to 1", "for 15 % write 0.15")
-    good = 0.0 < value < math.inf
+    if not math.isfinite(value):
+        return f"{name} = {value!r} is not a finite number", f"{name} = {_EXAMPLES[name]}"
+    good = value > 0.0
     return None if good else (f"{name} = {value!r} is not above 0", f"{name} = {_EXAMPLES[name]}")
 
 

@@ -76,7 +76,7 @@ def read_report(path: Path) -> Report:
             hint="read it with the version of slrbench that wrote it, or a newer one",
         )
     try:
-        return Report.model_validate(_upgraded(document, version))
+        return _checked(Report.model_validate(_upgraded(document, version)), file)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -84,6 +84,29 @@ def read_report(path: Path) -> Report:
             f"{str(file)!r} is not a report: {where}: {first['msg']} ({error.error_count()} problems)",
             hint="write it again with python -m slrbench bench",
         ) from error
+
+
+def _checked(report: Report, file: Path) -> Report:
+    """The report, where everything in it that points to a row or a measurement points to one.
+
+    Raises:
+        BadInputError: something does not.
+    """
+    rows, measurements = len(report.summary), len(report.measurements)
+    decision = report.decision
+    to_rows = [i for c in report.comparisons for i in (c.row, c.baseline)] + [fit.row for fit in report.scaling]
+    if decision is not None:
+        named = (decision.recommended, decision.runner_up, decision.nearest_miss)
+        to_rows += [*decision.pareto, *(r.row for r in decision.rejected), *(i for i in named if i is not None)]
+    to_measurements = [row.measurement for row in report.summary if row.measurement is not None and not row.machine]
+    to_measurements += [report.baseline] if report.baseline is not None else []
+    for what, indices, count in (("row", to_rows, rows), ("measurement", to_measurements, measurements)):
+        if wrong := [i for i in indices if not 0 <= i < count]:
+            raise BadInputError(
+                f"{str(file)!r} speaks of {what} {wrong[0]}, and has {count}: it was altered, or is cut off",
+                hint="write it again with python -m slrbench bench",
+            )
+    return report
 
 
 def _upgraded(document: dict[str, Any], version: int) -> dict[str, Any]:

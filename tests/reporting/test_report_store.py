@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -107,3 +108,20 @@ def test_a_missing_report_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "report.json"):
         with pytest.raises(BadInputError, match="there is no report at"):
             read_report(path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"summary": ()}, "speaks of row"),
+        ({"baseline": 99}, "speaks of measurement 99"),
+        ({"measurements": ()}, "speaks of measurement"),
+    ],
+)
+def test_a_report_whose_parts_do_not_fit_is_refused(
+    golden_report: Report, tmp_path: Path, fields: dict[str, Any], words: str
+) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(golden_report.model_copy(update=fields).model_dump_json(), encoding="utf-8")
+    with pytest.raises(BadInputError, match=words):
+        read_report(path)
