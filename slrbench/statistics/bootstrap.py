@@ -16,8 +16,11 @@ Two corrections, since rounds are few:
   plain interval of 10 rounds covers some 93 %, this one 96 to 98 %.
 - Rounds of one process resemble each other more than rounds of different processes. Where ``process_of`` is given, the
   draws are spread by the square root of the design effect, 1 + (m - 1) * rho: m rounds in a process, rho the intraclass
-  correlation by analysis of variance. With one process only it cannot be known, and nothing is spread. With three of
-  them it is known badly, and where processes differ more than rounds, 95 % may be 90.
+  correlation by analysis of variance; and the n of the expanded interval is that of the rounds over the design effect,
+  between the number of processes and that of rounds. With one process only it cannot be known, and nothing is spread.
+  With few it is known badly. Simulated (rounds differ by 1 %; processes by 1 % or by 5 %; 4 to 10 rounds each), an
+  interval of 95 % covers 87 to 92 % with 3 processes and 94 to 97 % with 5; by the number of rounds alone it would be
+  84 to 90 % and 87 to 93 %.
 
 Below ``MIN_ROUNDS`` rounds no interval of 95 % exists: even from the lowest to the highest round covers less. The
 answer is None then.
@@ -123,7 +126,10 @@ def median_interval(
     draws = draw_medians(samples, round_of, process_of=process_of, resamples=resamples, seed=seed)
     if len(medians) < MIN_ROUNDS:
         return None
-    return interval_of(draws, float(np.median(list(medians.values()))), len(medians), confidence)
+    processes = _process_of_rounds(round_of, process_of, len(samples))
+    logs = np.log(np.array(list(medians.values())))
+    units = _units(logs, [processes.get(number, ()) for number in medians])
+    return interval_of(draws, float(np.median(list(medians.values()))), units, confidence)
 
 
 def ratio_interval(
@@ -153,7 +159,7 @@ def ratio_interval(
     if len(logs) < MIN_ROUNDS:
         return None
     draws = _spread_draws(logs, groups, trimmed_mean, resamples, seed)
-    found = interval_of(draws, float(trimmed_mean(logs)), len(logs), confidence)
+    found = interval_of(draws, float(trimmed_mean(logs)), _units(logs, groups), confidence)
     value, low, high = (math.exp(end) for end in (found.value, found.low, found.high))
     return Interval(value=value, low=low, high=high, confidence=confidence)
 
@@ -180,9 +186,10 @@ def common_rounds(a_rounds: Sequence[int], b_rounds: Sequence[int]) -> int:
     return len(set(a_rounds) & set(b_rounds))
 
 
-def interval_of(draws: Draws, value: float, units: int, confidence: float = CONFIDENCE) -> Interval:
-    """The interval of a figure from its draws, ``units`` (2 or more) being how many rounds or clips were drawn from.
+def interval_of(draws: Draws, value: float, units: float, confidence: float = CONFIDENCE) -> Interval:
+    """The interval of a figure from its draws.
 
+    ``units`` (2 or more) is how many rounds or clips were drawn from, or as how many independent ones they count.
     The figure itself lies in it always.
     """
     outside = tail_share(units, confidence)
@@ -190,14 +197,14 @@ def interval_of(draws: Draws, value: float, units: int, confidence: float = CONF
     return Interval(value=value, low=min(value, float(low)), high=max(value, float(high)), confidence=confidence)
 
 
-def tail_share(units: int, confidence: float = CONFIDENCE) -> float:
+def tail_share(units: float, confidence: float = CONFIDENCE) -> float:
     """Share of the draws to leave out at each end, which is less than (1 - confidence) / 2 where units are few."""
     normal = NormalDist()
     z = normal.inv_cdf(0.5 + confidence / 2.0)
     return normal.cdf(-math.sqrt(units / (units - 1)) * _student(z, units - 1))
 
 
-def _student(z: float, degrees: int) -> float:
+def _student(z: float, degrees: float) -> float:
     """Quantile of Student's t from that of the normal distribution (Cornish and Fisher; 3 digits from 5 degrees on)."""
     return (
         z
@@ -260,6 +267,11 @@ def _design_effect(values: Draws, groups: Sequence[tuple[int, ...]]) -> float:
     if between <= within:
         return 1.0
     return size * between / (between + (size - 1.0) * within)
+
+
+def _units(values: Draws, groups: Sequence[tuple[int, ...]]) -> float:
+    """As how many independent rounds the rounds count: from the number of processes to that of rounds."""
+    return len(values) / _design_effect(values, groups)
 
 
 def _process_of_rounds(round_of: Sequence[int], process_of: Sequence[int], count: int) -> dict[int, tuple[int, ...]]:

@@ -81,6 +81,23 @@ def test_processes_that_differ_widen_the_interval_towards_what_they_hide() -> No
     assert covered[True] > covered[False] + 15
 
 
+@pytest.mark.parametrize(("processes", "least"), [(3, 0.87), (5, 0.935)])
+def test_an_interval_covers_what_processes_add_where_they_differ_more_than_rounds(processes: int, least: float) -> None:
+    random = np.random.default_rng(processes)
+    rounds, process_of = list(range(4 * processes)), [r // 4 for r in range(4 * processes)]
+
+    def times() -> list[float]:
+        return list(np.repeat(random.lognormal(0.0, 0.05, processes), 4) * random.lognormal(0.0, 0.01, len(rounds)))
+
+    medians, ratios = [], []
+    for _ in range(400):
+        a, b = times(), times()
+        medians.append(known(median_interval(a, rounds, process_of=process_of)))
+        ratios.append(known(ratio_interval(a, rounds, b, rounds, a_processes=process_of, b_processes=process_of)))
+    for found in (medians, ratios):
+        assert sum(i.low <= 1.0 <= i.high for i in found) >= least * 400
+
+
 def test_processes_that_do_not_differ_change_nothing() -> None:
     times = spread_out([1.0, 1.1, 1.2, 1.0, 1.1, 1.2, 1.0, 1.1, 1.2])
     processes = [r // 3 for r in rounds_of(9)]
