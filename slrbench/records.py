@@ -19,6 +19,7 @@ REPORT_SCHEMA_VERSION = 3
 ParityWord = Literal["passed", "failed", "not run"]
 Scope = Literal["compute", "end_to_end"]
 SpeedVerdict = Literal["FASTER", "SLOWER", "SAME", "UNCLEAR"]
+FloorState = Literal["unknown", "invalid", "unresolved", "coarse", "good"]
 BoundBy = Literal["compute", "memory", "overhead"]
 
 
@@ -312,7 +313,15 @@ class NoiseFloor(Record):
 
     ratio: Interval = Field(description="second copy / first copy, end to end, paired by round")
     threshold: float = Field(description="practical threshold, a share such as 0.02")
-    valid: bool = Field(description="false: the interval excludes 1 by more than the threshold")
+    valid: bool | None = Field(
+        description="true: the copies agree to 10 %; false: they differ, or may differ by more; null: not known"
+    )
+    state: FloorState | None = Field(
+        default=None,
+        description="unknown: too few rounds; invalid: the copies differ by more than the threshold; unresolved, "
+        "coarse, good: they agree to more than 10 %, to 5 to 10 %, to under 5 %; null: an older report",
+    )
+    rounds: int | None = Field(default=None, description="in how many rounds both copies were measured")
 
 
 class ScalingFit(Record):

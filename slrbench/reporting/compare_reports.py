@@ -21,7 +21,7 @@ from pydantic import Field
 
 from slrbench.errors import BadInputError
 from slrbench.records import Accuracy, Interval, Measurement, Record, Report, Scope, SpeedVerdict, SummaryRow
-from slrbench.reporting.comparisons import effective_threshold
+from slrbench.reporting.comparisons import effective_threshold, floor_state
 from slrbench.reporting.display import percent
 from slrbench.reporting.evidence import accuracy_of_row, measurement_of, samples_of
 from slrbench.reporting.matching import RowKey, key_of, same_report, unlike_machines, unlike_versions
@@ -279,8 +279,10 @@ def _missing(key: RowKey, new: Report) -> str:
 def _notes(base: Report, new: Report, rows: Sequence[ComparedRow], limit: float) -> list[str]:
     notes = []
     for name, report in (("base", base), ("new", new)):
-        if report.noise_floor is not None and not report.noise_floor.valid:
+        if floor_state(report.noise_floor) == "invalid":
             notes.append(f"the {name} report's session is not valid: its baseline differs from its own second copy")
+        if floor_state(report.noise_floor) == "unresolved":
+            notes.append(f"the {name} report's session cannot tell small differences: its baseline varies too much")
         if report.noise_floor is None:
             notes.append(f"the {name} report has no A/A control: its noise floor is not known")
     same = [row.ratio for row in rows if row.same_file]

@@ -1,9 +1,10 @@
 """The tables of report.md that compare: rows against the baseline, growth along an axis, word error rates."""
 
+import math
 from collections.abc import Sequence
 
 from slrbench.records import Accuracy, Comparison, Interval, NoiseFloor, Report, ScalingFit, SummaryRow
-from slrbench.reporting.comparisons import effective_threshold
+from slrbench.reporting.comparisons import effective_threshold, floor_state
 from slrbench.reporting.display import (
     MISSING,
     megabytes,
@@ -16,6 +17,8 @@ from slrbench.reporting.display import (
 from slrbench.reporting.markdown import paragraphs, table
 from slrbench.reporting.naming import Naming, threads_words
 from slrbench.reporting.scaling import fits_shown
+from slrbench.statistics.bootstrap import MIN_ROUNDS
+from slrbench.statistics.verdicts import resolution, rounds_to_resolve
 
 UNKNOWN_FLOOR = "The noise floor is not known: the baseline was not measured twice."
 
@@ -65,40 +68,55 @@ def noise_floor_words(report: Report) -> str:
     floor = report.noise_floor
     if floor is None:
         return UNKNOWN_FLOOR
-    known = "" if floor.ratio.confidence <= 0.0 else f" {_interval(floor.ratio)}"
-    few = " (too few rounds for an interval: the range of the rounds)" if few_rounds(floor.ratio) else ""
+    said = session_words(floor)
+    if floor_state(floor) == "unknown":
+        return said
     return (
-        f"Noise floor (A/A): the baseline's second copy took x{floor.ratio.value:.3f}{known} of the "
-        f"first one's time{few}; differences up to {_percent(effective_threshold(floor))} % are taken for none."
+        f"Noise floor (A/A): the baseline's second copy took x{floor.ratio.value:.3f} {_interval(floor.ratio)} of the "
+        f"first one's time; differences up to {_percent(effective_threshold(floor))} % are taken for none."
+        f"{f' {said}' if said else ''}"
     )
+
+
+def session_words(floor: NoiseFloor | None) -> str:
+    """What this session cannot tell, and why; empty where its noise floor is good, or it had no control at all."""
+    if floor is None:
+        return ""
+    ratio = floor.ratio
+    match floor_state(floor):
+        case "unknown":
+            return f"The noise floor is not known: {MIN_ROUNDS} rounds are needed, there were {_rounds(floor)}."
+        case "invalid":
+            return (
+                f"This session is not valid: two copies of the baseline differ by x{ratio.value:.2f} [{ratio.low:.2f}, "
+                f"{ratio.high:.2f}], more than {_percent(floor.threshold)} % and no chance."
+            )
+        case "unresolved":
+            return (
+                "This session cannot tell small differences: the baseline against itself is anywhere between "
+                f"x{ratio.low:.2f} and x{ratio.high:.2f}. Measure on a quieter machine{_more_rounds(floor)}."
+            )
+        case "coarse":
+            return f"Differences under {math.ceil(round(100 * resolution(ratio), 6))} % cannot be told here."
+        case "good":
+            return ""
 
 
 def invalid_session(floor: NoiseFloor | None) -> str:
-    """Why nothing in this report can be compared; empty where two copies of one thing came out alike."""
-    if floor is None or floor.valid:
-        return ""
-    return (
-        f"This session is not valid: two copies of the baseline differ by x{floor.ratio.value:.3f} "
-        f"{_interval(floor.ratio)}, which is more than {_percent(floor.threshold)} % and no chance. Measure again on a "
-        "quieter machine, or with more rounds."
-    )
+    """Why nothing in this report can be compared; empty where two copies of one thing do not differ for sure."""
+    return session_words(floor) if floor_state(floor) == "invalid" else ""
 
 
-BLURRED = 0.05
-"""How far from 1 an end of the A/A interval may be before the session is called too noisy for small differences."""
+def _rounds(floor: NoiseFloor) -> int:
+    """Rounds of an A/A that has no interval: where the report does not say, its confidence, 1 - 2 ** (1 - n), does."""
+    return floor.rounds if floor.rounds is not None else round(1 - math.log2(1 - floor.ratio.confidence))
 
 
-def blurred_session(floor: NoiseFloor | None) -> str:
-    """That noise hides differences that matter; empty where it does not, or the session is invalid."""
-    if floor is None or not floor.valid:
-        return ""
-    far = max(1.0 / floor.ratio.low, floor.ratio.high) - 1.0
-    if far <= BLURRED:
-        return ""
-    return (
-        f"This session is noisy: the interval of the baseline against itself is {_interval(floor.ratio)}, so a "
-        f"difference under about {100 * far:.0f} % cannot be told from none."
-    )
+def _more_rounds(floor: NoiseFloor) -> str:
+    if floor.rounds is None:
+        return ", or with more rounds"
+    needed = rounds_to_resolve(floor.ratio, floor.rounds)
+    return ": more rounds alone would take too long" if needed is None else f", or with more rounds (about {needed})"
 
 
 def verdict_words(report: Report) -> dict[int, str]:

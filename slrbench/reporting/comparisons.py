@@ -8,9 +8,19 @@ compared in the same scope (:mod:`slrbench.statistics.verdicts`).
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slrbench.records import Candidate, Comparison, Interval, Measurement, NoiseFloor, Report, Scope, SummaryRow
+from slrbench.records import (
+    Candidate,
+    Comparison,
+    FloorState,
+    Interval,
+    Measurement,
+    NoiseFloor,
+    Report,
+    Scope,
+    SummaryRow,
+)
 from slrbench.statistics.bootstrap import common_rounds, ratio_interval, ratio_range
-from slrbench.statistics.verdicts import PRACTICAL_THRESHOLD, session_valid, threshold, verdicts
+from slrbench.statistics.verdicts import PRACTICAL_THRESHOLD, session_state, threshold, verdicts
 
 _IDENTITY = ("model", "backend", "format", "precision", "variant", "device", "input_kind", "artifact_sha256")
 _SHAPE = ("batch", "frames", "height", "width", "threads")
@@ -33,7 +43,17 @@ def noise_floor(report: Report, *, practical: float = PRACTICAL_THRESHOLD) -> No
     ratio = _ratio(report.control, report.measurements[report.baseline], "end_to_end")
     if ratio is None:
         return None
-    return NoiseFloor(ratio=ratio, threshold=practical, valid=_few(ratio) or session_valid(ratio, practical))
+    state = session_state(ratio, practical)
+    valid = None if state == "unknown" else state in ("good", "coarse")
+    rounds = common_rounds(report.control.round_of, report.measurements[report.baseline].round_of)
+    return NoiseFloor(ratio=ratio, threshold=practical, valid=valid, state=state, rounds=rounds)
+
+
+def floor_state(floor: NoiseFloor | None) -> FloorState:
+    """What the session can tell; reports of before states have it from their A/A interval."""
+    if floor is None:
+        return "unknown"
+    return floor.state or session_state(floor.ratio, floor.threshold)
 
 
 def effective_threshold(floor: NoiseFloor | None) -> float:

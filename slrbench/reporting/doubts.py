@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from slrbench.records import Accuracy, Report, SummaryRow
-from slrbench.reporting.comparison_tables import blurred_session, invalid_session
+from slrbench.reporting.comparison_tables import session_words
 from slrbench.reporting.display import off_percent, row_name
 from slrbench.reporting.gpu_tables import gpu_doubts
 from slrbench.reporting.naming import Naming
@@ -33,8 +33,7 @@ def doubts(report: Report) -> list[str]:
     if not report.summary:
         return []
     found = [
-        invalid_session(report.noise_floor),
-        blurred_session(report.noise_floor),
+        session_words(report.noise_floor),
         _load(report),
         _rows(
             f"the mean is more than {LARGEST_MEAN_OVER_P50:g} times the median, so something disturbed the samples",

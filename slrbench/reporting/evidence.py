@@ -1,7 +1,8 @@
 """How sure the figures of rows are: resamples of latency and WER, and the ranges that limits are held against.
 
 Latency is resampled over rounds and WER over clips. The same seed draws the same rounds and the same clips for every
-row, so one resample is one benchmark that might have been, and rows can be compared within it.
+row, so one resample is one benchmark that might have been, and rows can be compared within it. That holds for rows
+with other rounds too, as a budget of time leaves them: the rounds that two rows share are drawn for both.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

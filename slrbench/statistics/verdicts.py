@@ -21,11 +21,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from slrbench.records import Interval, SpeedVerdict
+from slrbench.records import FloorState, Interval, SpeedVerdict
 from slrbench.statistics.bootstrap import CONFIDENCE, MIN_ROUNDS
 
 PRACTICAL_THRESHOLD = 0.02
 """A difference in time, as a share, below which nobody would choose another file."""
+
+FINE, COARSE = 0.05, 0.10
+"""Up to which resolution, a share, a session is good, and up to which it can tell anything but large differences."""
 
 MOST_ROUNDS = 1000
 """Where more rounds than that would be needed, no number is given: the ratio is at the threshold itself."""
@@ -51,9 +54,31 @@ def threshold(control: Interval | None, practical: float = PRACTICAL_THRESHOLD) 
     return practical if control is None else max(practical, math.expm1(abs(math.log(control.value))))
 
 
-def session_valid(control: Interval, practical: float = PRACTICAL_THRESHOLD) -> bool:
-    """False where two copies of one thing differ for sure by more than the practical threshold (A/A)."""
-    return _side(control, practical) in (None, "SAME")
+def session_state(control: Interval, practical: float = PRACTICAL_THRESHOLD) -> FloorState:
+    """What a session can tell, from the ratio of two copies of one thing (A/A).
+
+    That they do not differ for sure is no evidence that they agree: an interval wide enough holds 1 too.
+    """
+    if control.confidence < CONFIDENCE:
+        return "unknown"
+    if _side(control, practical) in ("FASTER", "SLOWER"):
+        return "invalid"
+    found = resolution(control)
+    return "unresolved" if found > COARSE else "coarse" if found > FINE else "good"
+
+
+def resolution(control: Interval) -> float:
+    """How far, as a share, two copies of one thing may be apart: no smaller difference can be told."""
+    return max(1.0 / control.low, control.high) - 1.0
+
+
+def rounds_to_resolve(control: Interval, rounds: int) -> int | None:
+    """With how many rounds about the copies would agree to ``COARSE``; None where there would be too many.
+
+    Intervals shrink with the square root of the rounds.
+    """
+    needed = math.ceil(rounds * (math.log1p(resolution(control)) / math.log1p(COARSE)) ** 2)
+    return needed if needed <= MOST_ROUNDS else None
 
 
 def verdict(ratio: Interval, limit: float, rounds: int, *, comparisons: int = 1) -> Verdict:

@@ -77,9 +77,9 @@ def test_few_rounds_are_unclear_and_say_what_is_missing(golden_report: Report) -
     first = done.comparisons[0]
     assert (first.verdict, first.more_rounds, first.ratio.confidence) == ("UNCLEAR", 2, 0.875)
     assert done.noise_floor is not None
-    assert done.noise_floor.valid
+    assert (done.noise_floor.valid, done.noise_floor.state, done.noise_floor.rounds) == (None, "unknown", 4)
     text = render_markdown(done)
-    assert "too few rounds for an interval: the range of the rounds" in text
+    assert "The noise floor is not known: 6 rounds are needed, there were 4." in text
     assert "too few rounds (fewer than 6) for an interval" in text
     assert "Range of rounds" in text
     assert "| 95 % interval" not in text.split("## Against the baseline")[1].split("\n## ")[0]

@@ -1,12 +1,14 @@
 """What speaks against deciding on a report's figures is found, and said where the decision is."""
 
+import html
 from typing import Any
 
 import pytest
 
 from slrbench.records import Interval, NoiseFloor, Report
-from slrbench.reporting.comparison_tables import blurred_session
+from slrbench.reporting.comparison_tables import noise_floor_words, session_words
 from slrbench.reporting.doubts import doubts
+from slrbench.reporting.html.page import render_html
 from slrbench.reporting.render_markdown import headline, render_decision, render_markdown
 
 
@@ -71,12 +73,38 @@ def test_nothing_measured_is_nothing_to_doubt(golden_report: Report) -> None:
     assert doubts(_with_load(golden_report, 9.0).model_copy(update={"summary": ()})) == []
 
 
+def _floor(value: float, low: float, high: float, confidence: float = 0.95, rounds: int | None = 10) -> NoiseFloor:
+    ratio = Interval(value=value, low=low, high=high, confidence=confidence)
+    return NoiseFloor(ratio=ratio, threshold=0.02, valid=True, rounds=rounds)
+
+
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
-    [(0.98, 1.03, ""), (0.81, 1.045, "about 23 % cannot be told"), (0.97, 1.12, "about 12 % cannot be told")],
+    ("floor", "said"),
+    [
+        (None, ""),
+        (_floor(1.0, 0.98, 1.03), ""),
+        (_floor(1.0, 0.97, 1.08), "Differences under 8 % cannot be told here."),
+        (
+            _floor(1.0, 0.81, 1.045),
+            "This session cannot tell small differences: the baseline against itself is anywhere between x0.81 and "
+            "x1.04. Measure on a quieter machine, or with more rounds (about 49).",
+        ),
+        (_floor(1.0, 0.41, 3.43), "x0.41 and x3.43. Measure on a quieter machine: more rounds alone would take"),
+        (_floor(1.0, 0.41, 3.43, rounds=None), "Measure on a quieter machine, or with more rounds."),
+        (
+            _floor(1.08, 1.05, 1.11),
+            "This session is not valid: two copies of the baseline differ by x1.08 [1.05, 1.11], more than 2 % and no "
+            "chance.",
+        ),
+        (_floor(1.0, 1.0, 1.0, 0.75, None), "The noise floor is not known: 6 rounds are needed, there were 3."),
+    ],
 )
-def test_a_session_whose_copies_differ_by_chance_says_what_it_cannot_tell(low: float, high: float, said: str) -> None:
-    floor = NoiseFloor(ratio=Interval(value=1.0, low=low, high=high), threshold=0.02, valid=True)
-    assert said in blurred_session(floor)
-    assert bool(said) == bool(blurred_session(floor))
-    assert blurred_session(None) == blurred_session(floor.model_copy(update={"valid": False})) == ""
+def test_a_session_says_what_it_cannot_tell(golden_report: Report, floor: NoiseFloor | None, said: str) -> None:
+    assert said in session_words(floor)
+    assert bool(said) == bool(session_words(floor))
+    report = golden_report.model_copy(update={"noise_floor": floor})
+    assert doubts(report) == [words for words in [session_words(floor)] if words]
+    assert headline(report).startswith("First impression") == bool(said)
+    if said:
+        assert html.escape(session_words(floor)) in render_html(report)
+        assert session_words(floor) in noise_floor_words(report)

@@ -12,7 +12,7 @@ from slrbench.statistics.bootstrap import (
     MIN_ROUNDS,
     draw_medians,
     draw_percentile,
-    drawn_units,
+    drawn_rounds,
     median_interval,
     ratio_interval,
     ratio_range,
@@ -79,6 +79,23 @@ def test_processes_that_differ_widen_the_interval_towards_what_they_hide() -> No
             covered[told] += known(found).low <= 1.0 <= known(found).high
     assert covered[True] >= 0.87 * 300
     assert covered[True] > covered[False] + 15
+
+
+@pytest.mark.parametrize(("processes", "least"), [(3, 0.87), (5, 0.935)])
+def test_an_interval_covers_what_processes_add_where_they_differ_more_than_rounds(processes: int, least: float) -> None:
+    random = np.random.default_rng(processes)
+    rounds, process_of = list(range(4 * processes)), [r // 4 for r in range(4 * processes)]
+
+    def times() -> list[float]:
+        return list(np.repeat(random.lognormal(0.0, 0.05, processes), 4) * random.lognormal(0.0, 0.01, len(rounds)))
+
+    medians, ratios = [], []
+    for _ in range(400):
+        a, b = times(), times()
+        medians.append(known(median_interval(a, rounds, process_of=process_of)))
+        ratios.append(known(ratio_interval(a, rounds, b, rounds, a_processes=process_of, b_processes=process_of)))
+    for found in (medians, ratios):
+        assert sum(i.low <= 1.0 <= i.high for i in found) >= least * 400
 
 
 def test_processes_that_do_not_differ_change_nothing() -> None:
@@ -158,6 +175,34 @@ def test_draws_are_the_same_for_the_same_seed_and_go_together_over_candidates() 
     assert slower == pytest.approx(3 * first)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (range(12), range(12), 1.0),
+        (range(12), range(16), 12 / (12 * 16) ** 0.5),
+        (range(12), range(4, 16), 8 / 12),
+        (range(12), range(20, 32), 0.0),
+    ],
+)
+def test_draws_of_two_rows_go_together_as_far_as_their_rounds_do(first: range, second: range, expected: float) -> None:
+    random = np.random.default_rng(8)
+    found = []
+    for session in range(40):  # what all resamples have in common depends on the values, so over several sessions
+        of_round = random.normal(0.0, 1.0, 40)
+        means = [
+            of_round[list(rounds)][drawn_rounds(tuple(rounds), 500, session)].mean(axis=1) for rounds in (first, second)
+        ]
+        found.append(np.corrcoef(means)[0, 1])
+    assert np.mean(found) == pytest.approx(expected, abs=0.1)
+
+
+def test_every_round_of_a_row_is_drawn_as_often_whatever_else_was_measured() -> None:
+    drawn = drawn_rounds((3, 5, 8, 13, 21, 34), 4000, 0)
+    assert drawn.shape == (4000, 6)
+    assert np.bincount(drawn.ravel()) == pytest.approx(np.full(6, 4000), rel=0.05)
+    assert (drawn == 0).sum(axis=1).var() == pytest.approx(5 / 6, rel=0.1)  # with replacement: binomial
+
+
 @given(st.lists(st.integers(1, 30), min_size=2, max_size=8), st.sampled_from([0.5, 0.9, 0.99, 1.0]))
 @quick
 def test_a_drawn_percentile_is_that_of_the_rounds_that_were_drawn(sizes: list[int], share: float) -> None:
@@ -165,7 +210,7 @@ def test_a_drawn_percentile_is_that_of_the_rounds_that_were_drawn(sizes: list[in
     of_round = [list(random.exponential(1.0, size)) for size in sizes]
     rounds = [r for r, size in enumerate(sizes) for _ in range(size)]
     found = draw_percentile([t for values in of_round for t in values], rounds, share, resamples=20)
-    for drawn, value in zip(drawn_units(len(sizes), 20, 0), found, strict=True):
+    for drawn, value in zip(drawn_rounds(tuple(range(len(sizes))), 20, 0), found, strict=True):
         assert value == percentile([t for r in drawn for t in of_round[r]], share)
 
 

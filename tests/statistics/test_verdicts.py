@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from slrbench.records import Interval
 from slrbench.statistics.bootstrap import ratio_interval
-from slrbench.statistics.verdicts import MOST_ROUNDS, Verdict, session_valid, threshold, verdict, verdicts, widened
+from slrbench.statistics.verdicts import (
+    MOST_ROUNDS,
+    Verdict,
+    rounds_to_resolve,
+    session_state,
+    threshold,
+    verdict,
+    verdicts,
+    widened,
+)
 
 
 def ratio(low: float, value: float, high: float) -> Interval:
@@ -103,11 +112,28 @@ def test_the_threshold_is_what_two_copies_differ_by_where_that_is_more() -> None
         threshold(None, 0.0)
 
 
-def test_a_session_in_which_two_copies_differ_is_not_valid() -> None:
-    assert session_valid(around(1.0))
-    assert session_valid(around(1.03, 0.02))  # may be noise
-    assert not session_valid(around(1.05, 0.01))
-    assert not session_valid(around(0.9, 0.01))
+@pytest.mark.parametrize(
+    ("control", "state"),
+    [
+        (around(1.0), "good"),
+        (around(1.03, 0.015), "good"),
+        (around(1.03, 0.04), "coarse"),
+        (around(1 / 1.03, 0.04), "coarse"),
+        (around(1.0, 0.11), "unresolved"),
+        (ratio(0.41, 1.0, 3.43), "unresolved"),
+        (around(1.05, 0.01), "invalid"),
+        (around(0.9, 0.01), "invalid"),
+        (around(1.3, 0.2), "invalid"),
+        (Interval(value=1.0, low=0.99, high=1.01, confidence=0.9375), "unknown"),
+    ],
+)
+def test_a_session_is_as_good_as_two_copies_are_known_to_agree(control: Interval, state: str) -> None:
+    assert session_state(control) == state
+
+
+def test_more_rounds_resolve_what_they_can() -> None:
+    assert rounds_to_resolve(around(1.0, 2 * math.log(1.1)), 10) in (40, 41)
+    assert rounds_to_resolve(ratio(0.41, 1.0, 3.43), 10) is None
 
 
 # --- on noise as it is ------------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from slrbench.records import Interval, NoiseFloor, Report, SummaryRow
+from slrbench.records import Interval, Report, SummaryRow
+from slrbench.reporting.comparisons import floor_state
 from slrbench.reporting.display import megabytes, milliseconds, number, percent, row_name
 from slrbench.reporting.doubts import doubts
 from slrbench.reporting.html.from_markdown import inline
@@ -12,7 +13,7 @@ from slrbench.reporting.render_markdown import headline
 
 def opening(report: Report) -> Markup:
     """The sentence, the doubts, and the figures of the recommended row."""
-    invalid = report.noise_floor is not None and not report.noise_floor.valid
+    invalid = floor_state(report.noise_floor) == "invalid"
     sentence, against = tag("p", headline(report), class_="headline"), _doubts(report)
     return tag(
         "div",
@@ -24,10 +25,7 @@ def opening(report: Report) -> Markup:
 
 def _doubts(report: Report) -> Markup | None:
     reasons = doubts(report)
-    floor = report.noise_floor
-    invalid = floor is not None and not floor.valid
-    if floor is not None and invalid and not any("A/A" in reason for reason in reasons):
-        reasons = [_invalid(floor), *reasons]
+    invalid = floor_state(report.noise_floor) == "invalid"
     if not reasons:
         return None
     title = "This session is not valid" if invalid else "What speaks against deciding on these figures"
@@ -38,13 +36,6 @@ def _doubts(report: Report) -> Markup | None:
         class_="doubts invalid" if invalid else "doubts",
         role="note",
         aria_labelledby="doubts",
-    )
-
-
-def _invalid(floor: NoiseFloor) -> str:
-    return (
-        f"The baseline measured against itself (A/A) gives a ratio of {floor.ratio.low:.3f} to {floor.ratio.high:.3f}, "
-        f"which excludes 1 by more than {100 * floor.threshold:g} %: the machine did not hold still."
     )
 
 
