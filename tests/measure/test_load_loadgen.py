@@ -59,8 +59,8 @@ def short(
 @pytest.mark.parametrize(
     ("scenario", "more", "clips"),
     [
-        ("SingleStream", {"expected_s": 1e-4}, 1),
-        ("MultiStream", {"expected_s": 1e-4}, 8),
+        ("SingleStream", {"expected_s": 2e-5}, 1),
+        ("MultiStream", {"expected_s": 2e-5}, 8),
         ("Server", {"rate": 300.0, "bound_s": 5.0}, 1),
     ],
 )
