@@ -7,14 +7,11 @@ from typing import Any
 from slrbench.measure.load.candidate import Loaded, known_percentiles
 from slrbench.measure.load.schedule import VIDEO_HZ
 from slrbench.measure.load.search import highest_count
-from slrbench.measure.load.settings import LONGEST, LoadSettings
+from slrbench.measure.load.settings import LONGEST, MOST_STREAMS, LoadSettings
 from slrbench.measure.load.streams import SHARE
 from slrbench.records import LoadRun
 from slrbench.statistics.percentiles import percentile
 from slrbench.statistics.tails import allowed_above, samples_needed
-
-MOST_STREAMS = 4096
-"""The search goes no further."""
 
 LEAST_PERIODS = 4
 """Clips of each stream in a point, at least: whether a server keeps up shows over periods."""
