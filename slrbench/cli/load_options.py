@@ -39,6 +39,7 @@ LoadSeconds = Annotated[
 
 BOUND_MS = 200.0
 SECONDS = 10.0
+_DIGITS = 9
 
 
 def load_settings(
@@ -52,8 +53,12 @@ def load_settings(
     from slrbench.errors import BadInputError
     from slrbench.measure.load.settings import LoadSettings, scenario_names
 
-    if streams is not None and streams != "auto" and not streams.isdecimal():
-        raise BadInputError(f"--streams {streams!r} is neither a number nor auto", hint="--streams auto")
+    # Python turns no more than some thousand digits into a number; none of so many is a count of streams.
+    if streams is not None and streams != "auto" and not (streams.isdecimal() and len(streams) <= _DIGITS):
+        raise BadInputError(
+            f"--streams {streams[: 2 * _DIGITS]!r} is neither a number of at most {_DIGITS} digits nor auto",
+            hint="--streams auto",
+        )
     words = dict.fromkeys(word.strip() for word in (load or "").split(",") if word.strip())
     settings = LoadSettings(
         scenarios=scenario_names(tuple(words)),

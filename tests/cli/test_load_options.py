@@ -34,17 +34,44 @@ def test_words_become_loadgens_scenarios() -> None:
     ("changes", "words"),
     [
         ({"load": "serve"}, "unknown load scenario 'serve'"),
-        ({"streams": "many"}, "neither a number nor auto"),
-        ({"streams": "-1"}, "neither a number nor auto"),
-        ({"streams": "0"}, "0 streams are no load"),
-        ({"bound_ms": 0.0}, "cannot be met"),
-        ({"seconds": -1.0}, "has no queries"),
+        ({"streams": "many"}, "neither a number of at most 9 digits nor auto"),
+        ({"streams": "-1"}, "neither a number of at most 9 digits nor auto"),
+        ({"streams": "9" * 5000}, "neither a number of at most 9 digits nor auto"),
+        ({"streams": "0"}, "--streams 0 cannot be used, expected is a number from 1 to 4096 streams"),
+        ({"streams": "4097"}, "--streams 4097 cannot be used"),
+        ({"bound_ms": 0.0}, "--latency-bound-ms 0.0 cannot be used, expected is a number from 0.001 to 3600000 ms"),
+        ({"bound_ms": float("nan")}, "--latency-bound-ms nan cannot be used"),
+        ({"bound_ms": float("inf")}, "--latency-bound-ms inf cannot be used"),
+        ({"seconds": -1.0}, "--load-seconds -1.0 cannot be used, expected is a number from 0.001 to 86400 s"),
+        ({"seconds": float("nan")}, "--load-seconds nan cannot be used"),
+        ({"seconds": float("inf")}, "--load-seconds inf cannot be used"),
+        ({"seconds": 1e300}, "--load-seconds 1e.300 cannot be used"),
+        ({"stride": 0}, "--stride 0 cannot be used, expected is a number from 1 to 15000 frames"),
+        ({"stride": 10**9}, "--stride 1000000000 cannot be used"),
+        ({"load": "server", "seed": -1}, "--seed -1 cannot be used"),
     ],
 )
 def test_what_makes_no_sense_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(BadInputError, match=words) as caught:
         settings(**changes)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("option", ["--load-seconds", "--latency-bound-ms"])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_number_that_is_none_ends_with_exit_2_and_a_hint(
+    option: str, value: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code = main(["bench", "--untrained", UNTRAINED, "--streams", "1", option, value, "-o", str(tmp_path / "report")])
+    assert code == ExitCode.BAD_INPUT
+    said = capsys.readouterr().err
+    assert f"{option} {value} cannot be used" in said
+    assert f"hint: {option} " in said
+
+
+@pytest.mark.parametrize("limit", [0.001, 0.003, 3_600_000.0])
+def test_the_limits_themselves_are_taken(limit: float) -> None:
+    assert settings(streams="4096", bound_ms=limit, seconds=86_400.0, stride=15_000).streams == 4096
 
 
 def test_without_the_extra_load_exits_3_before_anything_is_measured(

@@ -9,9 +9,10 @@ import pytest
 
 from slrbench.errors import RunFailedError, UnavailableError
 from slrbench.measure.load import loadgen
+from slrbench.measure.load.candidate import Loaded
 from slrbench.measure.load.loadgen import LoadTest, LoadTimes, run_test
 from slrbench.measure.load.loadgen_log import SUMMARY_NAME, kept_logs, read_summary
-from slrbench.measure.load.loadgen_runs import Outcome, agreement
+from slrbench.measure.load.loadgen_runs import Outcome, agreement, run_scenario
 from slrbench.measure.load.serving import ClipServer
 from slrbench.measure.load.settings import LoadSettings
 from slrbench.records import Candidate, LoadRun
@@ -282,3 +283,61 @@ def test_agreement_is_what_loadgen_says_over_what_our_clock_says(clock: float, r
     )  # fmt: skip
     found = agreement("SingleStream", outcome)
     assert found == pytest.approx(dict.fromkeys(("mean", "max", "p50", "p90", "p99"), ratio))
+
+
+# --- the search of Server ---------------------------------------------------------------------------------------------
+
+
+class _ToldWorker:
+    """Answers each test of Server as it is told: the n-th, whether it was within the bound."""
+
+    def __init__(self, answers: list[bool]) -> None:
+        self.answers = answers
+        self.rates: list[float] = []
+
+    def ask(self, op: str, *, limit_s: float, folder: str, test: dict[str, Any]) -> dict[str, Any]:
+        within = self.answers[len(self.rates)] if len(self.rates) < len(self.answers) else True
+        self.rates.append(test["rate"])
+        said = {"Performance constraints satisfied": within, "Min duration satisfied": True}
+        # Only the longer tests, which ask for many queries, are valid.
+        lines = [f"{name} : {'Yes' if value else 'NO'}" for name, value in said.items()]
+        lines += [f"Result is : {'VALID' if within and test['min_queries'] > 1 else 'INVALID'}"]
+        lines += [f"{name} (ns) : 1000000" for name in ("Mean latency", "Max latency")]
+        lines += [f"{share:.2f} percentile latency (ns) : 1000000" for share in (50, 90, 99)]
+        lines += [f"Completed samples per second : {test['rate']}"]
+        Path(folder, SUMMARY_NAME).write_text("\n".join(lines))
+        return {"latencies_s": [0.001] * 700, "clips": 700, "elapsed_s": 10.0, "issue_delay_s": [0.0] * 700}
+
+
+def server_run(candidate: Candidate, answers: list[bool], tmp_path: Path, said: list[str]) -> LoadRun:
+    loaded = Loaded(
+        candidate=candidate, worker=_ToldWorker(answers), clips=8, source="noise", call_s=0.01,  # type: ignore[arg-type]
+        fast_call_s=0.01, limit_s=1.0,
+    )  # fmt: skip
+    return run_scenario(loaded, "Server", LoadSettings(scenarios=("Server",)), tmp_path / "kept", said.append)
+
+
+# 70 passes, 140 fails, 99 passes, three between fail: then the long tests begin, of 99, 94, 85, 68, 41.
+_SHORT = [True, False, True, False, False, False]
+
+
+def test_a_lower_rate_that_fails_is_tried_once_more_and_the_contradiction_is_said(
+    make_candidate: Callable[..., Candidate], tmp_path: Path
+) -> None:
+    run = server_run(make_candidate(), [*_SHORT, False, False, False, False, False, True], tmp_path, [])
+    rates = [round(point["rate"]) for point in run.points[len(_SHORT) :]]
+    assert rates == [99, 94, 85, 68, 68, 41]  # 70 stands above 68 alone
+    assert run.valid
+    assert run.reason == (
+        "not monotone: 67.71 clips/s failed, 70 passed, so the machine was disturbed; "
+        "the result lies between 40.63 and 70"
+    )
+
+
+def test_a_rate_that_passes_the_second_time_is_the_result_and_nothing_contradicts_it(
+    make_candidate: Callable[..., Candidate], tmp_path: Path
+) -> None:
+    run = server_run(make_candidate(), [*_SHORT, False, False, False, False, True], tmp_path, [])
+    assert [round(point["rate"]) for point in run.points[-2:]] == [68, 68]
+    assert run.valid
+    assert run.reason == ""

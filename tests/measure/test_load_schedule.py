@@ -1,5 +1,6 @@
 """Streams on a clock that only a server and a sleep move: what is measured, what is found, what ends a point."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slrbench.measure.load.schedule import Arrivals, poisson_arrivals, stream_arrivals
-from slrbench.measure.load.search import highest_count, highest_rate
+from slrbench.measure.load.search import contradiction, disturbed_words, highest_count, highest_rate, to_be_retried
 from slrbench.measure.load.serving import ClipServer
-from slrbench.measure.load.stream_search import clip_period_s, find_streams
+from slrbench.measure.load.stream_search import MOST_SHORT, STEPS_DOWN, clip_period_s, find_streams
 from slrbench.measure.load.streams import Point, may_be_late, queue_limit, run_point
 
 FOREVER = 1e6
@@ -247,6 +248,71 @@ def test_where_a_longer_run_fails_fewer_streams_are_tried() -> None:
     assert best.streams in (3, 4)
     long_ones = [streams for streams, is_long in asked if is_long]
     assert long_ones == sorted(long_ones, reverse=True)
+
+
+def disturbed(verdicts: dict[tuple[int, int], bool], *, start: int) -> tuple[Any, list[tuple[int, bool]]]:
+    """A search on a machine that answers the n-th trial of a number as it is told, else as one that sustains 20."""
+    times: Counter[int] = Counter()
+
+    def ask(streams: int, seconds: float) -> dict[str, Any]:
+        times[streams] += 1
+        good = verdicts.get((streams, times[streams]), streams <= 20)
+        arrivals = stream_arrivals(streams, period_s=1.0, seconds=seconds, seed=0)
+        return asdict(point_of(0.001 if good else 1.0, arrivals, streams=streams, bound_s=0.2))
+
+    best, tried = find_streams(ask, wanted=None, start=start, seconds=8.0, period_s=1.0, bound_s=0.2)
+    return best, [(point.streams, point.within) for point in tried]
+
+
+def test_fewer_streams_that_fail_after_more_passed_are_tried_once_more_and_no_number_thrice() -> None:
+    lucky = {(n, 1): True for n in (30, 45, 52, 53)}
+    best, tried = disturbed(lucky, start=30)
+    assert best.streams <= 20
+    counts = Counter(streams for streams, _ in tried)
+    assert max(counts.values()) == 2
+    below = [streams for streams, _ in tried if 20 < streams < 45 and (streams, 1) not in lucky]
+    assert below
+    assert {counts[streams] for streams in below} == {2}
+    words = disturbed_words([(float(n), ok) for n, ok in tried], best.streams, "streams")
+    assert words.startswith("not monotone: ")
+    assert f"between {best.streams} and 52" in words or f"between {best.streams} and 45" in words
+
+
+def test_a_number_that_passes_when_it_is_tried_again_is_taken() -> None:
+    # Short trials pass up to 52; the long one of 52 fails rightly, and the first of 46 by a disturbance.
+    answers = {(n, k): True for n in range(1, 53) for k in (1, 2)} | {(52, 2): False, (46, 1): False}
+    best, tried = disturbed(answers, start=45)
+    assert tried[-3:] == [(52, False), (46, False), (46, True)]
+    assert best.streams == 46
+    assert contradiction([(float(n), ok) for n, ok in tried]) is None
+
+
+def test_trials_agree_where_all_that_pass_are_below_all_that_fail() -> None:
+    assert contradiction([(4.0, True), (8.0, False), (6.0, True), (7.0, False)]) is None
+    assert contradiction([(4.0, False), (2.0, True), (4.0, True)]) is None  # the second trial counts
+    assert contradiction([(4.0, True), (8.0, True), (6.0, False), (3.0, False)]) == (3.0, 8.0)
+    assert contradiction([]) is None
+    assert disturbed_words([(4.0, True), (8.0, False)], 4, "streams") == ""
+
+
+def test_only_a_failure_below_a_pass_is_retried_and_only_once() -> None:
+    assert to_be_retried([(8.0, True), (6.0, False)])
+    assert not to_be_retried([(8.0, True), (6.0, False), (6.0, False)])
+    assert not to_be_retried([(8.0, True), (8.0, False), (6.0, False)])  # 8 itself fails by now
+    assert not to_be_retried([(4.0, True), (6.0, False)])
+    assert not to_be_retried([(8.0, True), (6.0, True)])
+
+
+def test_a_search_that_ends_before_it_comes_to_one_stream_says_nothing_of_one() -> None:
+    def ask(streams: int, seconds: float) -> dict[str, Any]:
+        arrivals = stream_arrivals(streams, period_s=1.0, seconds=seconds, seed=0)
+        good = streams <= 50 and seconds == 8.0  # no long trial passes
+        return asdict(point_of(0.001 if good else 1.0, arrivals, streams=streams, bound_s=0.2))
+
+    best, tried = find_streams(ask, wanted=None, start=50, seconds=8.0, period_s=1.0, bound_s=0.2)
+    assert best is None
+    assert tried[-1].streams > 1
+    assert len(tried) <= MOST_SHORT + 1 + 2 * len(STEPS_DOWN)
 
 
 def test_the_number_that_is_asked_for_is_the_only_one_tried() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from slrbench.records import Report
+from slrbench.reporting.html.load import load_figure
 from slrbench.reporting.html.page import render_html
 from slrbench.reporting.render_csv import render_csv
 from slrbench.reporting.render_markdown import headline
@@ -273,6 +274,16 @@ def _luminance(colour: str) -> float:
 def _contrast(one: str, other: str) -> float:
     low, high = sorted((_luminance(one), _luminance(other)))
     return (high + 0.05) / (low + 0.05)
+
+
+def test_trials_under_load_are_points_that_no_line_joins(rich_report: Report) -> None:
+    points = [{"streams": n, "p99_s": 0.1, "samples": 700.0, "within": float(n != 23.0)} for n in (20.0, 23.0, 53.0)]
+    run = next(run for run in rich_report.load if run.scenario == "streams").model_copy(update={"points": points})
+    drawn = load_figure(rich_report.model_copy(update={"load": (run,)}))
+    assert drawn is not None
+    assert "<polyline" not in str(drawn)
+    classes = [str(drawn).count(f'class="{kind} ') for kind in ("point", "hollow")]
+    assert classes == [2, 1]
 
 
 @pytest.fixture(scope="module")

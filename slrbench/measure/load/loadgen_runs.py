@@ -12,7 +12,7 @@ from typing import Any
 from slrbench.measure.load.candidate import Loaded, known_percentiles
 from slrbench.measure.load.loadgen import LoadTest
 from slrbench.measure.load.loadgen_log import SUMMARY_NAME, kept_logs, read_summary
-from slrbench.measure.load.search import highest_rate
+from slrbench.measure.load.search import disturbed_words, highest_rate, to_be_retried
 from slrbench.measure.load.settings import LONGEST, MLPERF_SECONDS, LoadSettings
 from slrbench.records import LoadRun
 from slrbench.statistics.percentiles import MIN_SAMPLES, percentile
@@ -169,6 +169,8 @@ class _Scenario:
                 break
             rate *= 1.0 - step
             outcome = run(rate, min_queries=least)
+            if to_be_retried(_verdicts(tried)):
+                outcome = run(rate, min_queries=least)
             if outcome.within and len(outcome.latencies_s) < least:
                 break  # the time was up
         return outcome, tried
@@ -192,6 +194,10 @@ def _record(
     latencies = [] if scenario == "Offline" else outcome.latencies_s
     figure = _figure(scenario, outcome)
     test = outcome.test
+    reasons = [
+        "" if said["valid"] and figure is not None else _why(scenario, outcome),
+        disturbed_words(_verdicts(points), test.rate if outcome.within else 0.0, "clips/s") if points else "",
+    ]
     return LoadRun.model_validate(
         {
             "candidate": loaded.candidate,
@@ -211,9 +217,13 @@ def _record(
             "loadgen": {**said, "agreement": agreement(scenario, outcome)},
             "files": tuple(str(path) for path in files),
             "points": tuple(point.point() for point in points),
-            "reason": "" if said["valid"] and figure is not None else _why(scenario, outcome),
+            "reason": "; ".join(filter(None, reasons)),
         }
     )
+
+
+def _verdicts(points: Sequence[Outcome]) -> list[tuple[float, bool]]:
+    return [(point.test.rate, point.within) for point in points]
 
 
 def _figure(scenario: str, outcome: Outcome) -> float | None:

@@ -1,5 +1,6 @@
 """What load is asked for."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,17 @@ MLPERF_SECONDS = 600.0
 
 LONGEST = 6.0
 """A test that lacks samples goes on for at most so many times the seconds that were asked for."""
+
+
+MOST_STREAMS = 4096
+"""More are neither searched nor taken."""
+
+_BOUND_MS = (0.001, 3_600_000.0)
+_SECONDS = (0.001, 86_400.0)
+"""From LoadGen's resolution to a day."""
+_MOST_STRIDE = 15_000
+"""Frames; at 25 fps a clip comes every ten minutes, and a trial takes several of them."""
+_MOST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +59,25 @@ class LoadSettings:
         Raises:
             BadInputError: they do not.
         """
-        if self.bound_s <= 0.0:
-            raise BadInputError(
-                f"a latency bound of {1e3 * self.bound_s:g} ms cannot be met", hint="--latency-bound-ms 200"
-            )
-        if self.seconds <= 0.0:
-            raise BadInputError(f"a load test of {self.seconds:g} s has no queries", hint="--load-seconds 10")
-        if self.streams != "auto" and self.streams is not None and self.streams < 1:
-            raise BadInputError(f"{self.streams} streams are no load", hint="--streams auto")
-        if self.stride is not None and self.stride < 1:
-            raise BadInputError(f"a stride of {self.stride} frames never comes to an end", hint="--stride 8")
+        # The bound is a number of ms where people give it, and 1e3 * (x / 1e3) is not always x.
+        _check_range("--latency-bound-ms", float(f"{1e3 * self.bound_s:.12g}"), _BOUND_MS, "ms", hint="200")
+        _check_range("--load-seconds", self.seconds, _SECONDS, "s", hint="10")
+        if self.streams != "auto" and self.streams is not None:
+            _check_range("--streams", self.streams, (1, MOST_STREAMS), "streams, or auto", hint="auto")
+        if self.stride is not None:
+            _check_range("--stride", self.stride, (1, _MOST_STRIDE), "frames", hint="8")
+        if self.wanted:
+            _check_range("--seed", self.seed, (0, _MOST_SEED), "for a test under load", hint="0")
+
+
+def _check_range(option: str, value: float, limits: tuple[float, float], unit: str, *, hint: str) -> None:
+    least, most = limits
+    # Said this way round, NaN is refused too.
+    if not (math.isfinite(value) and least <= value <= most):
+        raise BadInputError(
+            f"{option} {value} cannot be used, expected is a number from {least:.15g} to {most:.15g} {unit}",
+            hint=f"{option} {hint}",
+        )
 
 
 def scenario_names(words: tuple[str, ...]) -> tuple[str, ...]:

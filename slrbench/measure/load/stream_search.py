@@ -1,23 +1,26 @@
 """The streams scenario: how many cameras at 25 fps one candidate serves with p99 of latency under a bound."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from slrbench.measure.load.candidate import Loaded, known_percentiles
 from slrbench.measure.load.schedule import VIDEO_HZ
-from slrbench.measure.load.search import highest_count
-from slrbench.measure.load.settings import LONGEST, LoadSettings
+from slrbench.measure.load.search import disturbed_words, highest_count, to_be_retried
+from slrbench.measure.load.settings import LONGEST, MOST_STREAMS, LoadSettings
 from slrbench.measure.load.streams import SHARE
 from slrbench.records import LoadRun
 from slrbench.statistics.percentiles import percentile
 from slrbench.statistics.tails import allowed_above, samples_needed
 
-MOST_STREAMS = 4096
-"""The search goes no further."""
-
 LEAST_PERIODS = 4
 """Clips of each stream in a point, at least: whether a server keeps up shows over periods."""
+
+MOST_SHORT = 14
+"""Short trials of a search, at most."""
+
+STEPS_DOWN = (0.1, 0.1, 0.1, 0.2, 0.2, 0.4, 0.4, 0.4)
+"""By how much fewer streams are tried where a long trial fails at what short ones found."""
 
 ENDINGS = {"queue": "the queue was full", "late": "too many clips were late"}
 
@@ -119,17 +122,34 @@ def find_streams(
         return tried[-1]
 
     if wanted is None:
-        found = highest_count(lambda streams: run(streams).within, start=start, most=MOST_STREAMS)
+        found = highest_count(
+            lambda streams: run(streams).within, start=start, most=MOST_STREAMS, most_trials=MOST_SHORT
+        )
     else:
         found = wanted if run(wanted).within else 0
     best = next((point for point in reversed(tried) if found and point.streams == found), None)
+    if best is None or best.sure:
+        return best, tried
     # Short points find about how many; a long one is to be sure. Where it fails, fewer are tried, each for as long.
-    if best is not None and not best.sure:
-        longer = run(best.streams, samples_needed(SHARE, allowed=max(1, 2 * best.late)))
-        while not longer.within and longer.streams > 1 and wanted is None:
-            longer = run(min(longer.streams - 1, int(0.9 * longer.streams)), samples_needed(SHARE, allowed=1))
-        return longer if longer.within else None, tried
-    return best, tried
+    longer = run(best.streams, _clips_needed(max(1, 2 * best.late)))
+    for step in STEPS_DOWN if wanted is None else ():
+        if longer.within or longer.streams == 1:
+            break
+        fewer = min(longer.streams - 1, int((1.0 - step) * longer.streams))
+        longer = run(fewer, _clips_needed(0))
+        if to_be_retried(verdicts_of(tried)):
+            longer = run(fewer, _clips_needed(0))
+    return longer if longer.within else None, tried
+
+
+def verdicts_of(tried: Sequence[Tried]) -> list[tuple[float, bool]]:
+    """Streams and whether they were within the bound, in the order of the trials."""
+    return [(float(point.streams), point.within) for point in tried]
+
+
+def _clips_needed(late: int) -> int:
+    """Clips of a trial that is to be sure of p99 with so many of them late."""
+    return samples_needed(SHARE, allowed=late + 1)
 
 
 def _judge(streams: int, point: dict[str, Any], bound_s: float) -> Tried:
@@ -166,17 +186,29 @@ def run_streams(loaded: Loaded, settings: LoadSettings, progress: Callable[[str]
         progress=progress,
     )  # fmt: skip
     shown = best or tried[-1]
+    sure = best is not None and best.sure
+    reasons = [
+        "" if sure else f"{shown.streams} streams: {shown.words(bound_s)}",
+        disturbed_words(verdicts_of(tried), best.streams if best is not None else 0, "streams"),
+    ]
     return LoadRun(
         candidate=candidate,
         scenario="streams",
         settings=_settings(loaded, settings),
-        valid=best is not None and best.sure,
-        figure=float(best.streams) if best is not None else 0.0 if wanted is None else None,
+        valid=sure,
+        figure=_figure(best, tried),
         percentiles_s=known_percentiles(shown.latencies_s),
         samples=len(shown.latencies_s),
         points=tuple(point.figures() for point in tried),
-        reason="" if best is not None and best.sure else f"{shown.streams} streams: {shown.words(bound_s)}",
+        reason="; ".join(filter(None, reasons)),
     )
+
+
+def _figure(best: Tried | None, tried: Sequence[Tried]) -> float | None:
+    """Streams that are sustained; 0 where not even one is, None where the trials ended before that was known."""
+    if best is not None:
+        return float(best.streams)
+    return 0.0 if tried[-1].streams == 1 else None
 
 
 def _none(loaded: Loaded, settings: LoadSettings, reason: str) -> LoadRun:

@@ -77,7 +77,7 @@ def _panel(report: Report, run: LoadRun) -> Markup:
     axis = {"streams": "streams of 25 frames per second"}.get(_axis(run) or "", "clips per second")
 
     def draw(drawing: Drawing, x: Scale, y: Scale) -> None:
-        drawing.polyline([(x(at), y(tail)) for at, tail, _ in curve], f"fit {colour}")
+        # No line joins them: between two trials nothing was measured, and a disturbed one would look like a law.
         for at, tail, within in curve:
             drawing.circle(x(at), y(tail), 4.0, f"point {colour}" if within else f"hollow {colour}")
         if bound is not None:
