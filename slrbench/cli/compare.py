@@ -46,8 +46,8 @@ def command(
     if json and markdown:
         raise BadInputError("--json and --markdown cannot both be given", hint="leave one of them out")
     compared = compare_reports(
-        read_report(base),
-        read_report(new),
+        read_report(base, rows_needed=True),
+        read_report(new, rows_needed=True),
         fail_if_slower=parse_share(fail_if_slower),
         scope=scope.value,
         allow_unlike=allow_unlike,

@@ -19,7 +19,7 @@ def command(
     max_cold_start_ms: Annotated[
         float | None, typer.Option(help="Longest import, load and first call in a fresh process (ms).")
     ] = None,
-    max_wer: Annotated[float | None, typer.Option(help="Largest word error rate, a share: 0.15 is 15 %.")] = None,
+    max_wer: Annotated[str | None, typer.Option(metavar="SHARE", help="Largest word error rate: 0.15 or 15%.")] = None,
     min_streams: Annotated[int | None, typer.Option(help="Fewest streams of 25 fps that must be sustained.")] = None,
     min_throughput: Annotated[float | None, typer.Option(help="Fewest clips per second.")] = None,
     device: Annotated[str | None, typer.Option(help="Decide on this device: cpu, cuda, cuda:N.")] = None,
@@ -44,7 +44,7 @@ def command(
     from slrbench.cli.delivery import deliver
     from slrbench.errors import NegativeVerdictError
     from slrbench.reporting.deciding import decide_reports
-    from slrbench.reporting.requirements import read_requirements
+    from slrbench.reporting.requirements import parse_wer, read_requirements
     from slrbench.reporting.store import read_report
 
     options = {
@@ -53,7 +53,7 @@ def command(
         "max_size_mb": max_size_mb,
         "max_memory_mb": max_memory_mb,
         "max_cold_start_ms": max_cold_start_ms,
-        "max_wer": max_wer,
+        "max_wer": None if max_wer is None else parse_wer(max_wer),
         "min_streams": min_streams,
         "min_throughput": min_throughput,
         "device": device,
@@ -62,7 +62,7 @@ def command(
         "objective": objective,
     }
     asked = read_requirements(requirements, options)
-    decided = decide_reports([read_report(path) for path in reports], asked)
+    decided = decide_reports([read_report(path, rows_needed=True) for path in reports], asked)
     deliver(decided.json() if json else decided.text(), output)
     if not decided.feasible:
         raise NegativeVerdictError(

@@ -10,9 +10,10 @@ from slrbench.cli import console
 from slrbench.cli.verify import find_model
 
 if TYPE_CHECKING:
+    from slrbench.records import Accuracy
     from slrbench.workflows.evaluate import Evaluation
 
-HEADERS = ["Model", "Backend", "Split", "Clips", "WER", "Sub", "Del", "Ins", "Words", "Sequences wrong"]
+HEADERS = ["Model", "Backend", "Split", "Clips", "WER (%)", "Sub", "Del", "Ins", "Words", "Sequences wrong"]
 SHOWN = 5
 """Wrong sequences that the table is followed by."""
 
@@ -77,7 +78,7 @@ def command(
         accuracy.backend,
         accuracy.split,
         accuracy.clips,
-        f"{accuracy.wer:.2%}",
+        _wer(accuracy),
         counts.substitutions,
         counts.deletions,
         counts.insertions,
@@ -88,6 +89,20 @@ def command(
     for line in _wrong(found):
         console.result(line)
     console.wrote([], next_command=_next_command(model))
+
+
+def _wer(accuracy: "Accuracy") -> str:
+    """In percent, with its interval over clips: ``1.67 (0.00 .. 4.17)``; alone where there are too few clips."""
+    from slrbench.reporting.display import percent
+    from slrbench.statistics.words import wer_interval
+
+    known = accuracy.clip_errors and accuracy.clip_words
+    interval = accuracy.wer_interval
+    if interval is None and known:
+        interval = wer_interval(accuracy.clip_errors, accuracy.clip_words)
+    if interval is None:
+        return percent(accuracy.wer)
+    return f"{percent(accuracy.wer)} ({percent(interval.low)} .. {percent(interval.high)})"
 
 
 def _next_command(model: Path) -> str:

@@ -54,7 +54,7 @@ def command(
     from slrbench.reporting.render_merged import render_merged
     from slrbench.reporting.store import read_report, report_json
 
-    found = [read_report(path) for path in reports]
+    found = [read_report(path, rows_needed=True) for path in reports]
     report = found[0] if len(found) == 1 else merge(found)
     markdown = render_merged if report.machines else render_markdown
     render = {

@@ -185,6 +185,19 @@ def _read_toml(path: Path) -> dict[str, Any]:
     return found
 
 
+def parse_wer(text: str) -> float:
+    """The share from ``0.15``, ``15%`` or ``15 %``; whether it fits is for :func:`read_requirements` to say.
+
+    Raises:
+        BadInputError: it is no number.
+    """
+    stripped = text.strip()
+    try:
+        return float(stripped.removesuffix("%")) / (100.0 if stripped.endswith("%") else 1.0)
+    except ValueError as error:
+        raise BadInputError(f"max_wer = {text!r} is not a share", hint="for 15 % write 0.15 or 15%") from error
+
+
 def _checked(given: Mapping[str, Any], where: str) -> dict[str, Any]:
     for name, value in given.items():
         problem = _unknown(name) if name not in Requirements.model_fields else _unfit(name, value)
@@ -209,14 +222,14 @@ def _unfit(name: str, value: Any) -> _Problem | None:
         return _unfit_word(name, value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"{name} = {value!r} is not a number", f"{name} = {_EXAMPLES[name]}"
+    if not math.isfinite(value):
+        return f"{name} = {value} is not a finite number", f"{name} = {_EXAMPLES[name]}"
     if name in _COUNTS:
         good = isinstance(value, int) and value >= 1
         return None if good else (f"{name} = {value!r} is not a whole number from 1", f"{name} = {_EXAMPLES[name]}")
     if name == "max_wer":
         good = 0.0 <= value <= 1.0
-        return None if good else (f"max_wer = {value!r} is not a share from 0 to 1", "for 15 % write 0.15")
-    if not math.isfinite(value):
-        return f"{name} = {value!r} is not a finite number", f"{name} = {_EXAMPLES[name]}"
+        return None if good else (f"max_wer = {value!r} is not a share from 0 to 1", "for 15 % write 0.15 or 15%")
     good = value > 0.0
     return None if good else (f"{name} = {value!r} is not above 0", f"{name} = {_EXAMPLES[name]}")
 
@@ -231,5 +244,6 @@ def _unfit_word(name: str, value: Any) -> _Problem | None:
 
 _EXAMPLES = {
     "max_p50_ms": "30", "max_p99_ms": "40", "max_size_mb": "20", "max_memory_mb": "500", "max_cold_start_ms": "2000",
-    "min_streams": "4", "min_throughput": "25", "batch": "1", "frames": "32", "device": "cpu", "objective": "latency",
+    "max_wer": "0.15", "min_streams": "4", "min_throughput": "25", "batch": "1", "frames": "32", "device": "cpu",
+    "objective": "latency",
 }  # fmt: skip

@@ -11,6 +11,7 @@ from exporters.artifact import write_text_atomically
 from slrbench.errors import BadInputError
 from slrbench.records import REPORT_SCHEMA_VERSION, Report
 from slrbench.reporting.html.page import render_html
+from slrbench.reporting.indices import dangling
 from slrbench.reporting.render_csv import render_csv
 from slrbench.reporting.render_markdown import render_markdown
 
@@ -52,11 +53,16 @@ def write_report(folder: Path, report: Report, *, page: bool = True) -> Path:
     return path
 
 
-def read_report(path: Path) -> Report:
+def read_report(path: Path, *, rows_needed: bool = False) -> Report:
     """The report in a file, or in ``report.json`` of a folder.
 
+    Args:
+        path: of the file or the folder.
+        rows_needed: refuse a report in which nothing was measured; bench writes one where all was skipped.
+
     Raises:
-        BadInputError: there is none, it is not a report, or it is of a newer schema than this version reads.
+        BadInputError: there is none, it is not a report, an index of it points at nothing, it has no rows where some
+            are needed, or it is of a newer schema than this version reads.
     """
     file = path / REPORT_NAME if path.is_dir() else path
     if not file.is_file():
@@ -76,37 +82,23 @@ def read_report(path: Path) -> Report:
             hint="read it with the version of slrbench that wrote it, or a newer one",
         )
     try:
-        return _checked(Report.model_validate(_upgraded(document, version)), file)
+        report = Report.model_validate(_upgraded(document, version))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BadInputError(
             f"{str(file)!r} is not a report: {where}: {first['msg']} ({error.error_count()} problems)",
-            hint="write it again with python -m slrbench bench",
+            hint=_AGAIN,
         ) from error
-
-
-def _checked(report: Report, file: Path) -> Report:
-    """The report, where everything in it that points to a row or a measurement points to one.
-
-    Raises:
-        BadInputError: something does not.
-    """
-    rows, measurements = len(report.summary), len(report.measurements)
-    decision = report.decision
-    to_rows = [i for c in report.comparisons for i in (c.row, c.baseline)] + [fit.row for fit in report.scaling]
-    if decision is not None:
-        named = (decision.recommended, decision.runner_up, decision.nearest_miss)
-        to_rows += [*decision.pareto, *(r.row for r in decision.rejected), *(i for i in named if i is not None)]
-    to_measurements = [row.measurement for row in report.summary if row.measurement is not None and not row.machine]
-    to_measurements += [report.baseline] if report.baseline is not None else []
-    for what, indices, count in (("row", to_rows, rows), ("measurement", to_measurements, measurements)):
-        if wrong := [i for i in indices if not 0 <= i < count]:
-            raise BadInputError(
-                f"{str(file)!r} speaks of {what} {wrong[0]}, and has {count}: it was altered, or is cut off",
-                hint="write it again with python -m slrbench bench",
-            )
+    if rows_needed and not report.summary:
+        raise BadInputError(f"{str(file)!r} has no rows: nothing was measured", hint=_AGAIN)
+    wrong = dangling(report)
+    if wrong is not None:
+        raise BadInputError(f"{str(file)!r} is not a report: {wrong}", hint=_AGAIN)
     return report
+
+
+_AGAIN = "write it again with python -m slrbench bench"
 
 
 def _upgraded(document: dict[str, Any], version: int) -> dict[str, Any]:

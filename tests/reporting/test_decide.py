@@ -403,6 +403,10 @@ def test_toml_and_options_reach_the_decision(folder: Path, tmp_path: Path, capsy
         (["--device", "cuda"], "nothing was measured at device cuda"),
         (["--batch", "8", "--frames", "7"], "nothing was measured at batch 8, frames 7"),
         (["--max-wer", "15"], "max_wer = 15.0 is not a share"),
+        (["--max-wer", "150%"], "max_wer = 1.5 is not a share"),
+        (["--max-wer", "few"], "max_wer = 'few' is not a share"),
+        (["--max-p99-ms", "inf"], "max_p99_ms = inf is not a finite number"),
+        (["--max-p99-ms", "nan"], "max_p99_ms = nan is not a finite number"),
         (["--max-p99-ms", "fast"], "invalid value for '--max-p99-ms'"),
         (["--objective", "beauty"], "unknown objective 'beauty'"),
         (["--requirements", "none.toml"], "there are no requirements at"),
@@ -413,6 +417,21 @@ def test_wrong_input_is_exit_code_2(
 ) -> None:
     assert main(["decide", str(folder), *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_folder_as_output_is_named_as_it_was_given(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "taken"
+    target.mkdir()
+    assert main(["decide", str(folder), "--output", str(target)]) == 2
+    assert f"error: a folder stands where a file is expected: {str(target)!r}" in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["edge", "taken"]
+
+
+def test_a_word_error_rate_in_percent_is_the_share(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["decide", str(folder), "--max-wer", "15%", "--json"]) == 0
+    assert '"max_wer": 0.15' in capsys.readouterr().out
 
 
 def test_a_missing_report_is_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slrbench.cli.app import main
 from slrbench.errors import BadInputError
 from slrbench.records import REPORT_SCHEMA_VERSION, Report
+from slrbench.reporting.merge import merge
 from slrbench.reporting.store import read_report, report_json, write_report
+from tests.reporting.made_reports import STUDENT, make_report
 
 
 def test_what_is_written_is_read_back(golden_report: Report, tmp_path: Path) -> None:
@@ -110,18 +113,52 @@ def test_a_missing_report_is_refused(tmp_path: Path) -> None:
             read_report(path)
 
 
+def _at(document: Any, path: str, value: Any) -> None:
+    *folders, name = path.split(".")
+    for folder in folders:
+        document = document[int(folder)] if isinstance(document, list) else document[folder]
+    document[name] = value
+
+
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("path", "value"),
     [
-        ({"summary": ()}, "speaks of row"),
-        ({"baseline": 99}, "speaks of measurement 99"),
-        ({"measurements": ()}, "speaks of measurement"),
+        ("summary.0.measurement", 999),
+        ("summary.0.measurement", -1),
+        ("baseline", 999),
+        ("comparisons.0.row", 999),
+        ("comparisons.0.baseline", 999),
+        ("scaling.0.row", 999),
+        ("decision.recommended", 999),
+        ("decision.runner_up", 999),
+        ("decision.pareto", [999]),
+        ("decision.front_share", {"999": 1.0}),
+        ("decision.rejected", [{"row": 999, "reason": "none"}]),
+        ("decision.sensitivity", [{"limit": "max_p50_ms", "value": 1.0, "direction": "above", "row": 999}]),
+        ("measurements.0.marks", {"steal": [99999]}),
+        ("summary", []),
     ],
 )
-def test_a_report_whose_parts_do_not_fit_is_refused(
-    golden_report: Report, tmp_path: Path, fields: dict[str, Any], words: str
+@pytest.mark.parametrize("command", ["report", "decide", "compare"])
+def test_an_index_that_points_at_nothing_and_a_report_without_rows_are_wrong_input(
+    rich_report: Report, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, path: str, value: Any
 ) -> None:
-    path = tmp_path / "report.json"
-    path.write_text(golden_report.model_copy(update=fields).model_dump_json(), encoding="utf-8")
-    with pytest.raises(BadInputError, match=words):
-        read_report(path)
+    document = json.loads(report_json(rich_report))
+    (tmp_path / "whole.json").write_text(json.dumps(document), encoding="utf-8")
+    _at(document, path, value)
+    broken = tmp_path / "broken.json"
+    broken.write_text(json.dumps(document), encoding="utf-8")
+    assert main([command, str(broken), *([str(tmp_path / "whole.json")] if command == "compare" else [])]) == 2
+    error = capsys.readouterr().err
+    words = "has no rows" if path == "summary" else f"is not a report: {path}"
+    assert words in error
+    assert "hint: write it again with python -m slrbench bench" in error
+
+
+def test_a_merged_report_without_the_decision_of_a_machine_is_wrong_input(tmp_path: Path) -> None:
+    merged = merge([make_report(STUDENT), make_report(STUDENT, environment={"cpu": "Other CPU"})])
+    document = json.loads(report_json(merged))
+    document["decisions"].popitem()
+    (tmp_path / "report.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(BadInputError, match="is not among both machines and decisions"):
+        read_report(tmp_path)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from slrbench.errors import BadInputError
-from slrbench.reporting.requirements import LIMITS, Requirements, read_requirements
+from slrbench.reporting.requirements import LIMITS, Requirements, parse_wer, read_requirements
 
 
 def _write(folder: Path, text: str) -> Path:
@@ -44,7 +44,7 @@ def test_options_go_before_the_file(tmp_path: Path) -> None:
         ("max_size_mb = -3", "max_size_mb = -3 is not above 0", "max_size_mb = 20"),
         ("max_p50_ms = nan", "max_p50_ms = nan is not a finite number", "max_p50_ms = 30"),
         ("max_p50_ms = inf", "max_p50_ms = inf is not a finite number", "max_p50_ms = 30"),
-        ("max_wer = 15", "max_wer = 15 is not a share from 0 to 1", "for 15 % write 0.15"),
+        ("max_wer = 15", "max_wer = 15 is not a share from 0 to 1", "for 15 % write 0.15 or 15%"),
         ("min_streams = 2.5", "min_streams = 2.5 is not a whole number from 1", "min_streams = 4"),
         ("batch = 0", "batch = 0 is not a whole number from 1", "batch = 1"),
         ("device = 1", "device = 1 is not a word", 'device = "cpu"'),
@@ -65,6 +65,17 @@ def test_what_does_not_fit_is_refused_in_words(tmp_path: Path, line: str, messag
 def test_options_are_checked_alike() -> None:
     with pytest.raises(BadInputError, match="max_wer = 15"):
         read_requirements(None, {"max_wer": 15.0})
+
+
+@pytest.mark.parametrize(("text", "share"), [("0.15", 0.15), ("15%", 0.15), (" 15 % ", 0.15), ("0", 0.0)])
+def test_a_word_error_rate_is_a_share_or_percent(text: str, share: float) -> None:
+    assert read_requirements(None, {"max_wer": parse_wer(text)}).max_wer == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["fifteen", "", "15 %%", "%"])
+def test_a_word_error_rate_that_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(BadInputError, match="is not a share"):
+        parse_wer(text)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from exporters.artifact import read_manifest, write_manifest
 from slrbench.cli.app import main
+from slrbench.statistics.words import wer_interval
 from slrbench.training.card import read_card
 from slrbench.training.checkpoint import update_card
 from slrbench.workflows.export import export_model
@@ -51,12 +52,22 @@ def test_every_file_makes_the_same_errors(exported, capsys):
     assert len({document["accuracy"]["artifact_sha256"] for document in found.values()}) == 3
 
 
+def test_the_word_error_rate_stands_with_its_interval_over_clips(saved_checkpoint, capsys):
+    code, out, _ = run(capsys, saved_checkpoint, "--clips", 6, "--json")
+    accuracy = json.loads(out)["accuracy"]
+    interval = wer_interval(accuracy["clip_errors"], accuracy["clip_words"])
+    code, out, _ = run(capsys, saved_checkpoint, "--clips", 6)
+    assert code == 0
+    assert f"{100 * accuracy['wer']:.2f} ({100 * interval.low:.2f} .. {100 * interval.high:.2f})" in out
+
+
 def test_the_table_shows_the_counts(saved_checkpoint, capsys):
     code, out, err = run(capsys, saved_checkpoint, "--clips", 3, "--split", "dev")
     assert code == 0
     header, _, row = out.splitlines()[:3]
-    assert header.split()[:5] == ["Model", "Backend", "Split", "Clips", "WER"]
+    assert header.split()[:6] == ["Model", "Backend", "Split", "Clips", "WER", "(%)"]
     assert row.split()[:4] == ["tiny", "torch", "dev", "3"]
+    assert ".." not in row  # three clips give no interval
     assert "evaluating torch on dev" in err
 
 
