@@ -23,7 +23,12 @@ def build_plan(
     progress: Progress | None,
     device: int,
 ) -> bytes:
-    """The serialised engine. Built in a thread of its own, so that Ctrl-C is noticed while the library works."""
+    """The serialised engine. Built in a thread of its own, so that Ctrl-C is noticed while the library works.
+
+    Raises:
+        ExporterError: the library could not build it.
+        Exception: whatever ``progress`` raised, which ended the build.
+    """
     monitor = progress_monitor(library, progress)
     config.progress_monitor = monitor
     library.messages.clear()
@@ -46,6 +51,8 @@ def build_plan(
         monitor.cancelled = True
         thread.join()
         raise
+    if monitor.error is not None:  # nobody asked for the end of the build but this
+        raise monitor.error
     if failed:
         raise ExporterError(f"{library.name} {library.version} failed while it built: {failed[0]}") from failed[0]
     plan = made[0] if made else None
@@ -68,8 +75,8 @@ def _build_hint(errors: list[str]) -> str | None:
 def progress_monitor(library: Library, progress: Progress | None) -> Any:
     """An ``IProgressMonitor`` that passes the outermost phases on and can be cancelled by setting ``cancelled``.
 
-    The library calls it from its own threads, and an exception must not leave it: one in ``progress``
-    cancels the build.
+    The library calls it from its own threads, and an exception must not leave it: one in ``progress`` cancels the
+    build and is kept in ``error``.
     """
     trt = library.trt
 
@@ -77,6 +84,7 @@ def progress_monitor(library: Library, progress: Progress | None) -> Any:
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.cancelled = False
+            self.error: Exception | None = None
             self._steps: dict[str, int] = {}
             self._lock = threading.Lock()
 
@@ -98,7 +106,7 @@ def progress_monitor(library: Library, progress: Progress | None) -> Any:
                 return
             try:
                 progress(phase, done, self._steps.get(phase, done))
-            except Exception:
-                self.cancelled = True
+            except Exception as error:
+                self.error, self.cancelled = error, True
 
     return Monitor()

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from slrbench.measure.load.loadgen import run_test_here
 from slrbench.measure.load.schedule import stream_arrivals
-from slrbench.measure.load.serving import ClipServer, no_garbage_collection
+from slrbench.measure.load.serving import ClipServer
 from slrbench.measure.load.streams import queue_limit, run_point
+from slrbench.measure.sampling import no_garbage_collection
 from slrbench.runners.protocol import Runner
 
 Operation = Callable[..., dict[str, Any]]

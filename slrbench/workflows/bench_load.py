@@ -69,13 +69,17 @@ def run_load(
         place = folder if folder is not None else Path(scratch) / "report"
         for candidate in candidates:
             tell = partial(_tell, progress, candidate, done, len(names) * len(candidates))
-            try:
-                with Worker(threads=candidate.threads) as worker:
-                    loaded = _open(worker, candidate, inputs, Path(scratch), limit_s)
-                    for name in names:
-                        done.append(_attempt(loaded, name, settings, place, partial(tell, name)))
-            except SlrbenchError as error:  # the worker did not open, so none of the scenarios can be run
-                done += [_failed(candidate, name, error) for name in names]
+            waiting = list(names)
+            while waiting:  # once, and again after a scenario in which the worker died
+                try:
+                    with Worker(threads=candidate.threads) as worker:
+                        loaded = _open(worker, candidate, inputs, Path(scratch), limit_s)
+                        while waiting and worker.alive:
+                            name = waiting.pop(0)
+                            done.append(_attempt(loaded, name, settings, place, partial(tell, name)))
+                except SlrbenchError as error:  # it did not open, so none of what is left can be run
+                    done += [_failed(candidate, name, error) for name in waiting]
+                    waiting = []
     if progress is not None:
         progress("loading", len(done), len(done))
     if folder is None:

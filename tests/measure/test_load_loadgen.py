@@ -1,5 +1,7 @@
 """Real tests of MLPerf's LoadGen, short ones, and what is read out of its logs."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from slrbench.measure.load.loadgen_runs import Outcome, agreement, run_scenario
 from slrbench.measure.load.serving import ClipServer
 from slrbench.measure.load.settings import LoadSettings
 from slrbench.records import Candidate, LoadRun
+from slrbench.workflows import bench_load
 from slrbench.workflows.bench_load import check_load, run_load
 
 needs_loadgen = pytest.mark.skipif(
@@ -195,6 +198,27 @@ def test_streams_need_no_loadgen(make_candidate: Callable[..., Candidate], monke
     assert {"wake_p50_s", "wake_max_s", "p99_s", "busy_share"} <= run.points[0].keys()
     assert not run.valid  # a handful of clips is not enough to be sure of p99
     assert "99 % confidence takes" in run.reason
+
+
+def test_a_worker_that_dies_in_a_scenario_spoils_that_one_only(
+    make_candidate: Callable[..., Candidate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids: list[int] = []
+
+    def kill(loaded: Loaded, name: str, *_: Any) -> LoadRun:
+        pids.append(loaded.worker.pid)
+        os.kill(loaded.worker.pid, signal.SIGKILL)
+        loaded.worker.ask("warm_up", limit_s=20.0, rule={})
+        raise AssertionError("it answered")
+
+    monkeypatch.setattr(bench_load, "run_scenario", kill)
+    settings = LoadSettings(scenarios=("SingleStream", "Server"), streams=2, seconds=0.1, bound_s=30.0)
+    single, server, streams = run_load([make_candidate()], settings, folder=None)
+    assert len(set(pids)) == 2
+    for run in (single, server):
+        assert (run.valid, run.figure) == (False, None)
+        assert "was killed by SIGKILL" in run.reason
+    assert (streams.scenario, streams.figure) == ("streams", 2.0)
 
 
 def test_a_single_call_beyond_the_bound_sustains_no_stream(make_candidate: Callable[..., Candidate]) -> None:

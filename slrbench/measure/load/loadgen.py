@@ -18,7 +18,8 @@ import numpy as np
 from slrbench.errors import UnavailableError
 from slrbench.measure.clock import Clock, perf_counter_ns, seconds
 from slrbench.measure.load.schedule import poisson_arrivals
-from slrbench.measure.load.serving import ClipServer, no_garbage_collection
+from slrbench.measure.load.serving import ClipServer
+from slrbench.measure.sampling import no_garbage_collection
 
 if TYPE_CHECKING:
     import mlperf_loadgen

@@ -1,8 +1,6 @@
 """The server under load: one runner that answers clips, as many in a call as its batch holds."""
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,16 +39,3 @@ class ClipServer:
         filled = [*indices, *[indices[-1]] * (self.batch - len(indices))]
         places = [divmod(index % self.clips, self.batch) for index in filled]
         return np.stack([self._videos[video][clip] for video, clip in places])
-
-
-@contextmanager
-def no_garbage_collection() -> Iterator[None]:
-    """Collect now, and not while clips are served."""
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
