@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slrbench.cli import console, load_options
-from slrbench.cli.bench_values import numbers_of, settings_of, words_of
+from slrbench.cli.bench_values import deeper_command, numbers_of, settings_of, words_of
 
 if TYPE_CHECKING:
     from slrbench.records import Report
@@ -218,7 +218,7 @@ def _run(options: "BenchOptions", name: str, folder: Path, *, resume: bool, json
     arguments = shlex.split(report.command)[3:] if report.command else sys.argv[1:]
     settings = options.settings
     thorough = None if "--quick" in arguments or settings.budget_s is not None else 2 * settings.rounds
-    deeper = _deeper(arguments, thorough)
+    deeper = deeper_command(arguments, thorough)
     if settings.budget_s is not None:
         deeper += f" --budget {2 * max(settings.budget_s, report.measuring.get('spent_s', 0.0)):.0f}s"
     console.wrote(
@@ -253,22 +253,6 @@ def _folder(output: Path | None, resume: Path | None) -> Path | None:
 
 def _command_line() -> str:
     return shlex.join(["python", "-m", "slrbench", *sys.argv[1:]])
-
-
-_LEFT_OUT = ("--rounds", "--budget", "--output", "-o", "--resume")
-"""Options with a value that the next command does not repeat."""
-
-
-def _deeper(arguments: list[str], rounds: int | None) -> str:
-    """The same measurement without --quick, with that many rounds (None: the usual), into a folder of its own."""
-    kept: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        if word in _LEFT_OUT:
-            next(words, None)
-        elif word not in ("--quick", "--json") and not word.startswith((*(f"{name}=" for name in _LEFT_OUT), "-o")):
-            kept.append(word)
-    return shlex.join(["python", "-m", "slrbench", *kept, *(["--rounds", str(rounds)] if rounds else [])])
 
 
 def _show(report: "Report") -> None:

@@ -1,6 +1,7 @@
 """What the options of ``slrbench bench`` mean: lists, times, and how much is measured."""
 
 import re
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -68,3 +69,19 @@ def numbers_of(text: str, option: str) -> tuple[int, ...]:
     if bad := [word for word in words if not word.isdecimal()]:
         raise BadInputError(f"{option} {bad[0]!r} is not a whole number", hint=f"{option} 1, or {option} 1,8")
     return tuple(int(word) for word in words)
+
+
+_LEFT_OUT = ("--rounds", "--budget", "--output", "-o", "--resume")
+"""Options with a value that the next command does not repeat."""
+
+
+def deeper_command(arguments: list[str], rounds: int | None) -> str:
+    """The same measurement without --quick, with that many rounds (None: the usual), into a folder of its own."""
+    kept: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word in _LEFT_OUT:
+            next(words, None)
+        elif word not in ("--quick", "--json") and not word.startswith((*(f"{name}=" for name in _LEFT_OUT), "-o")):
+            kept.append(word)
+    return shlex.join(["python", "-m", "slrbench", *kept, *(["--rounds", str(rounds)] if rounds else [])])

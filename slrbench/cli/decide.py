@@ -1,5 +1,6 @@
 """``slrbench decide``: which file to ship under stated limits, and how sure that is."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -41,11 +42,13 @@ def command(
     Exit code 1: nothing meets the requirements; the nearest miss is named. Reports of several machines are decided
     machine by machine, and all of them must have something feasible.
     """
+    from slrbench.cli.bench_values import deeper_command
     from slrbench.cli.delivery import deliver
     from slrbench.errors import NegativeVerdictError
     from slrbench.reporting.deciding import decide_reports
     from slrbench.reporting.requirements import parse_wer, read_requirements
     from slrbench.reporting.store import read_report
+    from slrbench.statistics.percentiles import MIN_SAMPLES
 
     options = {
         "max_p50_ms": max_p50_ms,
@@ -62,9 +65,18 @@ def command(
         "objective": objective,
     }
     asked = read_requirements(requirements, options)
-    decided = decide_reports([read_report(path, rows_needed=True) for path in reports], asked)
+    found = [read_report(path, rows_needed=True) for path in reports]
+    decided = decide_reports(found, asked)
     deliver(decided.json() if json else decided.text(), output)
     if not decided.feasible:
+        rounds = decided.rounds_for_p99() if asked.max_p99_ms is not None else None
+        if rounds is not None:
+            words = shlex.split(found[0].command)[3:]
+            raise NegativeVerdictError(
+                f"nothing is known to meet the requirements: p99 takes {MIN_SAMPLES[0.99]} samples, and some rows have "
+                "fewer",
+                hint=f"{deeper_command(words if words[:1] == ['bench'] else ['bench'], rounds)}    (enough for p99)",
+            )
         raise NegativeVerdictError(
             "nothing meets the requirements", hint="the nearest miss and by how much it misses stand in the answer"
         )

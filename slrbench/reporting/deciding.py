@@ -1,6 +1,7 @@
 """Decisions over reports: read rows and evidence of each machine, decide, and say it in text or in JSON."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from slrbench.reporting.evidence import gather
 from slrbench.reporting.merge import Machine, by_machine, remapped
 from slrbench.reporting.render_decide import render_decide
 from slrbench.reporting.requirements import Requirements
+from slrbench.statistics.percentiles import MIN_SAMPLES
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,16 @@ class Decided:
     def feasible(self) -> bool:
         """Whether something can be recommended on every machine."""
         return all(part.decision.recommended is not None for part in self.parts)
+
+    def rounds_for_p99(self) -> int | None:
+        """Rounds with which every row's p99 would be known; None where it is already, or no report says the rounds."""
+        needed = [
+            math.ceil(MIN_SAMPLES[0.99] / (len(measured.end_to_end_s) / len(set(measured.round_of))))
+            for part in self.parts
+            for measured in part.machine.report.measurements
+            if 0 < len(measured.end_to_end_s) < MIN_SAMPLES[0.99]
+        ]
+        return max(needed, default=None)
 
     def text(self) -> str:
         """For people: at most 100 columns, the answer first, machine by machine."""

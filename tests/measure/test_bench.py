@@ -13,7 +13,7 @@ import torch
 
 from exporters.artifact import Manifest, read_manifest, write_manifest
 from slrbench.cli.app import main
-from slrbench.cli.bench import _deeper
+from slrbench.cli.bench_values import deeper_command
 from slrbench.data import open_corpus
 from slrbench.errors import BadInputError, ExitCode, NegativeVerdictError, UnavailableError
 from slrbench.measure.process import Worker
@@ -514,8 +514,8 @@ def test_reports_of_one_day_do_not_overwrite_each_other(tmp_path: Path) -> None:
 
 def test_the_next_command_is_a_deeper_measurement() -> None:
     arguments = ["bench", "tiny", "--quick", "--rounds", "2", "-o", "there", "--output=x", "--batch", "1,8"]
-    assert _deeper(arguments, None) == "python -m slrbench bench tiny --batch 1,8"
-    assert _deeper(arguments, 10) == "python -m slrbench bench tiny --batch 1,8 --rounds 10"
+    assert deeper_command(arguments, None) == "python -m slrbench bench tiny --batch 1,8"
+    assert deeper_command(arguments, 10) == "python -m slrbench bench tiny --batch 1,8 --rounds 10"
 
 
 def test_a_number_below_1_names_its_option() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from slrbench.cli.app import main
 from slrbench.records import Decision, Report, Sensitivity, SummaryRow
 from slrbench.reporting.decision import decide
+from slrbench.reporting.derive import derive
 from slrbench.reporting.evidence import gather
 from slrbench.reporting.pareto import pareto_front
 from slrbench.reporting.requirements import LIMITS, Requirements
@@ -464,3 +465,23 @@ def test_a_file_whose_timed_outputs_are_in_doubt_is_never_recommended(
     assert decision.recommended is not None
     assert rows[decision.recommended].model == "sure"
     assert {rejection.row: rejection.reason for rejection in decision.rejected}[0] == doubt
+
+
+def test_a_p99_that_lacks_samples_is_named_with_the_rounds_that_would_give_them(
+    report: Report, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = []
+    for each in report.measurements:
+        kept = [i for i, round_ in enumerate(each.round_of) if round_ < 6]
+        columns = ("compute_s", "end_to_end_s", "round_of", "process_of")
+        fields = {name: tuple(getattr(each, name)[i] for i in kept) for name in columns if getattr(each, name)}
+        cut.append(each.model_copy(update=fields | {"marks": {}}))
+    command = "python -m slrbench bench student --rounds 6 -o there"
+    short = derive(report.model_copy(update={"command": command, "measurements": tuple(cut)}))
+    path = write_report(tmp_path, short)
+    samples = min(len(m.end_to_end_s) / 6 for m in cut)
+    assert 0 < 6 * samples < 662
+    assert main(["decide", str(path), "--max-p99-ms", "1000000"]) == 1
+    error = capsys.readouterr().err
+    assert "p99 takes 662 samples" in error
+    assert f"python -m slrbench bench student --rounds {-(-662 // int(samples))}" in error
