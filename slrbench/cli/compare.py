@@ -20,6 +20,10 @@ def command(
     fail_if_slower: Annotated[
         str, typer.Option("--fail-if-slower", metavar="SHARE", help="How much slower is a regression: 5% or 0.05.")
     ] = "5%",
+    fail_if_unclear: Annotated[
+        bool,
+        typer.Option("--fail-if-unclear", help="Exit code 1, too, where a row may be slower than --fail-if-slower."),
+    ] = False,
     scope: Annotated[
         ComparedScope, typer.Option("--scope", help="Which times: host to host, or run and synchronise only.")
     ] = ComparedScope.END_TO_END,
@@ -58,7 +62,15 @@ def command(
         text = render_compare_markdown(compared) if markdown else render_compare(compared)
     deliver(text, output)
     if compared.regressions:
+        only_parity = all(row.regression == "parity" for row in compared.regressions)
         raise NegativeVerdictError(
             verdict_sentence(compared).removesuffix(".").replace("Regression", "regression", 1),
-            hint="bench both again to be sure; --fail-if-slower allows more",
+            hint="python -m slrbench verify FILE says what is wrong with it"
+            if only_parity
+            else "bench both again to be sure; --fail-if-slower allows more",
+        )
+    if fail_if_unclear and compared.inconclusive:
+        raise NegativeVerdictError(
+            f"{len(compared.inconclusive)} of {len(compared.rows)} rows may be slower by more than is allowed",
+            hint="bench both with more --rounds, or on a quieter machine",
         )

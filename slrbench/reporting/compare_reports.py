@@ -91,6 +91,29 @@ class ComparedReports(Record):
         """Rows that got worse for sure."""
         return tuple(row for row in self.rows if row.regression)
 
+    @property
+    def unseen(self) -> float | None:
+        """The largest slowdown (a share) that the noisiest row could have had without being a regression for sure.
+
+        Its interval, moved so that its lower end is at what is allowed. None where a row has no interval: then nothing
+        is known of it.
+        """
+        if any(row.interval is None for row in self.rows) or not self.rows:
+            return None
+        return max(
+            (1.0 + self.fail_if_slower) * row.interval.value / row.interval.low - 1.0
+            for row in self.rows
+            if row.interval is not None
+        )
+
+    @property
+    def inconclusive(self) -> tuple[ComparedRow, ...]:
+        """Rows of which it is not known whether they are slower than is allowed."""
+        most = 1.0 + self.fail_if_slower
+        return tuple(
+            row for row in self.rows if not row.regression and (row.interval is None or row.interval.high > most)
+        )
+
 
 def compare_reports(
     base: Report,

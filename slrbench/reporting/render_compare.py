@@ -47,10 +47,20 @@ def verdict_sentence(compared: ComparedReports) -> str:
         words: tuple[SpeedVerdict, ...] = ("FASTER", "SAME", "SLOWER", "UNCLEAR")
         counts = [(word, sum(row.verdict == word for row in compared.rows)) for word in words]
         shown = ", ".join(f"{count} {word}" for word, count in counts if count)
-        return f"No regression: no row is slower by more than {allowed} for sure ({shown})."
+        return f"No regression: no row is slower by more than {allowed} for sure ({shown}). {_power(compared)}"
     said = [f"{_few_names(slower)} slower by more than {allowed}"] if slower else []
-    said += [f"{_few_names(parity)} without parity, which passed before"] if parity else []
+    lost = ", ".join(row.name for row in parity[:3]) + (f", {len(parity) - 3} more" if len(parity) > 3 else "")
+    said += [f"{lost} without parity, which passed before"] if parity else []
     return f"Regression: {'; '.join(said)}."
+
+
+def _power(compared: ComparedReports) -> str:
+    """What the comparison could not have seen: an absence of evidence is none of a regression."""
+    if compared.unseen is None:
+        return "Rows without an interval (fewer than 6 rounds) could not have shown one."
+    unsure = len(compared.inconclusive)
+    rows = f"; {unsure} of {len(compared.rows)} rows may be slower than that for all that is known" if unsure else ""
+    return f"A slowdown of up to {percent(compared.unseen)} % could have gone unseen in the noisiest row{rows}."
 
 
 def _few_names(rows: Sequence[ComparedRow]) -> str:

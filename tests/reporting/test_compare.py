@@ -267,3 +267,28 @@ def test_long_names_fit_the_screen() -> None:
     changed = [replace(file, errors=60, size_mb=300.0) for file in (long, other)]
     text = render_compare(compare_reports(make_report(long, other), _new(*changed)))
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_pass_says_how_large_a_slowdown_could_have_gone_unseen(base: Report) -> None:
+    compared = compare_reports(base, _new(*FILES), fail_if_slower=0.05)
+    assert compared.unseen is not None
+    assert compared.unseen > 0.05
+    widths = [row.interval.value / row.interval.low for row in compared.rows if row.interval is not None]
+    assert compared.unseen == pytest.approx(1.05 * max(widths) - 1.0)
+    assert "could have gone unseen in the noisiest row" in verdict_sentence(compared)
+
+
+def test_rows_without_an_interval_could_have_shown_nothing_and_are_inconclusive(base: Report) -> None:
+    compared = compare_reports(base, _new(*FILES), fail_if_slower=0.05)
+    blind = compared.model_copy(update={"rows": tuple(r.model_copy(update={"interval": None}) for r in compared.rows)})
+    assert blind.unseen is None
+    assert blind.inconclusive == blind.rows
+    assert "could not have shown one" in verdict_sentence(blind)
+
+
+def test_what_is_unclear_fails_only_where_that_is_asked_for(tmp_path: Path, base: Report) -> None:
+    near = _new(*_slower(1.05, *FILES))  # right at what is allowed: neither slower for sure nor not
+    paths = [str(write_report(tmp_path / name, report)) for name, report in (("base", base), ("new", near))]
+    assert compare_reports(base, near, fail_if_slower=0.05).inconclusive
+    assert main(["compare", *paths]) == 0
+    assert main(["compare", *paths, "--fail-if-unclear"]) == 1
