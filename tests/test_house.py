@@ -161,7 +161,7 @@ def tree(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("file", "line", "contract"),
     [
         ("exporters/artifact.py", "import slrbench.errors", "exporters has never heard of slrbench"),
-        ("slrbench/records.py", "import slrbench.evaluation", "Imports inside slrbench point one way"),
+        ("slrbench/records/base.py", "import slrbench.evaluation", "Imports inside slrbench point one way"),
         ("slrbench/training/card.py", "import slrbench.measure.clock", "Imports inside slrbench point one way"),
         ("slrbench/reporting/display.py", "import torch", "Records, decoding and reporting load no torch"),
         ("slrbench/measure/clock.py", "import torch", "Measuring and the other runtimes' runners import no torch"),
