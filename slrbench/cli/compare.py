@@ -24,6 +24,12 @@ def command(
         bool,
         typer.Option("--fail-if-unclear", help="Exit code 1, too, where a row may be slower than --fail-if-slower."),
     ] = False,
+    fail_if_missing: Annotated[
+        bool, typer.Option("--fail-if-missing", help="Exit code 1, too, where NEW lacks a row of BASE.")
+    ] = False,
+    allow_wer: Annotated[
+        str, typer.Option("--allow-wer", metavar="SHARE", help="How much the WER may rise: 1% or 0.01, in points.")
+    ] = "0%",
     scope: Annotated[
         ComparedScope, typer.Option("--scope", help="Which times: host to host, or run and synchronise only.")
     ] = ComparedScope.END_TO_END,
@@ -38,8 +44,8 @@ def command(
 ) -> None:
     """Compare two reports of one machine row by row: FASTER, SLOWER, SAME or UNCLEAR, and changes of WER and size.
 
-    Exit code 1: some row is slower with its whole interval beyond --fail-if-slower, or lost its parity; differences
-    that may be noise give 0.
+    Exit code 1: some row is slower with its whole interval beyond --fail-if-slower, or its WER rose with its whole
+    interval beyond --allow-wer, or it lost its parity; differences that may be noise give 0.
     """
     from slrbench.cli.delivery import deliver
     from slrbench.errors import BadInputError, NegativeVerdictError
@@ -53,6 +59,7 @@ def command(
         read_report(base, rows_needed=True),
         read_report(new, rows_needed=True),
         fail_if_slower=parse_share(fail_if_slower),
+        allow_wer=parse_share(allow_wer, option="--allow-wer", zero=True),
         scope=scope.value,
         allow_unlike=allow_unlike,
     )
@@ -62,15 +69,25 @@ def command(
         text = render_compare_markdown(compared) if markdown else render_compare(compared)
     deliver(text, output)
     if compared.regressions:
-        only_parity = all(row.regression == "parity" for row in compared.regressions)
+        kinds = {row.regression for row in compared.regressions}
         raise NegativeVerdictError(
             verdict_sentence(compared).removesuffix(".").replace("Regression", "regression", 1),
-            hint="python -m slrbench verify FILE says what is wrong with it"
-            if only_parity
-            else "bench both again to be sure; --fail-if-slower allows more",
+            hint=_HINTS["slower" if "slower" in kinds else "wer" if "wer" in kinds else "parity"],
+        )
+    if fail_if_missing and compared.only_base:
+        raise NegativeVerdictError(
+            f"the new report lacks {len(compared.only_base)} of the base report's rows: {compared.only_base[0]}",
+            hint="bench the same files again; what could not be measured says why in its report",
         )
     if fail_if_unclear and compared.inconclusive:
         raise NegativeVerdictError(
             f"{len(compared.inconclusive)} of {len(compared.rows)} rows may be slower by more than is allowed",
             hint="bench both with more --rounds, or on a quieter machine",
         )
+
+
+_HINTS = {
+    "slower": "bench both again to be sure; --fail-if-slower allows more",
+    "wer": "python -m slrbench evaluate FILE shows what it decodes; --allow-wer allows more",
+    "parity": "python -m slrbench verify FILE says what is wrong with it",
+}

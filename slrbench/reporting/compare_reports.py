@@ -32,6 +32,8 @@ from slrbench.statistics.words import wer_difference
 FAIL_IF_SLOWER = 0.05
 """How much slower (a share) a row may be before it is a regression, where nothing else is said."""
 
+Regression = Literal["", "slower", "parity", "wer"]
+
 _SEEDS = (0, 1)  # of the two reports: their rounds are no pairs, so they are not drawn alike
 
 
@@ -62,8 +64,9 @@ class ComparedRow(Record):
     wer_interval: Interval | None = Field(default=None, description="of wer_change, paired over the same clips")
     size_change_bytes: int
     parity: str = Field(description="verdict in the new report; both where they differ, such as ``passed -> failed``")
-    regression: Literal["", "slower", "parity"] = Field(
-        default="", description="``slower``: the whole interval is beyond what is allowed; ``parity``: no longer passed"
+    regression: Regression = Field(
+        default="",
+        description="``slower``, ``wer``: the whole interval is beyond what is allowed; ``parity``: no longer passed",
     )
 
     @property
@@ -79,6 +82,7 @@ class ComparedReports(Record):
     new: str
     scope: Scope
     fail_if_slower: float = Field(description="a share: how much slower is still allowed")
+    fail_if_wer_above: float = Field(default=0.0, description="a share: how much the WER may rise")
     threshold: float = Field(description="a share: differences below it are none")
     rows: tuple[ComparedRow, ...]
     only_base: tuple[str, ...] = Field(description="rows that the new report does not have, with the reason if it says")
@@ -120,6 +124,7 @@ def compare_reports(
     new: Report,
     *,
     fail_if_slower: float = FAIL_IF_SLOWER,
+    allow_wer: float = 0.0,
     scope: Scope = "end_to_end",
     allow_unlike: bool = False,
 ) -> ComparedReports:
@@ -129,6 +134,7 @@ def compare_reports(
         base: what was.
         new: what is.
         fail_if_slower: a share; a row is a regression where its whole interval is beyond it.
+        allow_wer: a share; a row is a regression where the whole interval of its WER's change is above it.
         scope: which times are compared.
         allow_unlike: compare though machines or versions differ.
 
@@ -173,7 +179,8 @@ def compare_reports(
                 wer_interval=wer_interval,
                 size_change_bytes=new.summary[k].size_bytes - base.summary[i].size_bytes,
                 parity=_parity(base.summary[i], new.summary[k]),
-                regression=_regression(base.summary[i], new.summary[k], claimed, word, fail_if_slower),
+                regression=_parity_or_wer(base.summary[i], new.summary[k], wer_interval, allow_wer)
+                or _slower(claimed, word, fail_if_slower),
             )
         )
     return ComparedReports(
@@ -181,6 +188,7 @@ def compare_reports(
         new=f"{new.title}, {new.created_at}",
         scope=scope,
         fail_if_slower=fail_if_slower,
+        fail_if_wer_above=allow_wer,
         threshold=limit,
         rows=tuple(rows),
         only_base=tuple(_missing(key, new) for key in old_rows if key not in new_rows),
@@ -190,8 +198,8 @@ def compare_reports(
     )
 
 
-def parse_share(text: str) -> float:
-    """A share above 0 and below 1 from ``5%``, ``5 %`` or ``0.05``.
+def parse_share(text: str, *, option: str = "--fail-if-slower", zero: bool = False) -> float:
+    """A share above 0 (or 0, where that is allowed) and below 1 from ``5%``, ``5 %`` or ``0.05``.
 
     Raises:
         BadInputError: it is none.
@@ -201,8 +209,9 @@ def parse_share(text: str) -> float:
         share = float(stripped.removesuffix("%")) / (100.0 if stripped.endswith("%") else 1.0)
     except ValueError:
         share = math.nan
-    if not 0.0 < share < 1.0:
-        raise BadInputError(f"{text!r} is not a share above 0 % and below 100 %", hint="--fail-if-slower 5%")
+    if not (0.0 < share < 1.0 or (zero and share == 0.0)):
+        least = "of 0 % or more" if zero else "above 0 %"
+        raise BadInputError(f"{text!r} is not a share {least} and below 100 %", hint=f"{option} 5%")
     return share
 
 
@@ -265,11 +274,13 @@ def _judged(intervals: Sequence[tuple[Interval | None, int]], limit: float) -> l
     return judged
 
 
-def _regression(
-    base: SummaryRow, new: SummaryRow, interval: Interval | None, word: SpeedVerdict, allowed: float
-) -> Literal["", "slower", "parity"]:
+def _parity_or_wer(base: SummaryRow, new: SummaryRow, wer_change: Interval | None, allowed: float) -> Regression:
     if base.parity == "passed" and new.parity == "failed":
         return "parity"
+    return "wer" if wer_change is not None and wer_change.low > allowed else ""
+
+
+def _slower(interval: Interval | None, word: SpeedVerdict, allowed: float) -> Regression:
     return "slower" if interval is not None and word == "SLOWER" and interval.low > 1.0 + allowed else ""
 
 

@@ -42,8 +42,9 @@ def verdict_sentence(compared: ComparedReports) -> str:
     """Whether something got worse for sure, in one sentence."""
     slower = [row for row in compared.rows if row.regression == "slower"]
     parity = [row for row in compared.rows if row.regression == "parity"]
+    worse = [row for row in compared.rows if row.regression == "wer"]
     allowed = f"{percent(compared.fail_if_slower)} %"
-    if not slower and not parity:
+    if not compared.regressions:
         words: tuple[SpeedVerdict, ...] = ("FASTER", "SAME", "SLOWER", "UNCLEAR")
         counts = [(word, sum(row.verdict == word for row in compared.rows)) for word in words]
         shown = ", ".join(f"{count} {word}" for word, count in counts if count)
@@ -51,7 +52,13 @@ def verdict_sentence(compared: ComparedReports) -> str:
     said = [f"{_few_names(slower)} slower by more than {allowed}"] if slower else []
     lost = ", ".join(row.name for row in parity[:3]) + (f", {len(parity) - 3} more" if len(parity) > 3 else "")
     said += [f"{lost} without parity, which passed before"] if parity else []
+    said += [f"{_wer_words(worse)} for sure"] if worse else []
     return f"Regression: {'; '.join(said)}."
+
+
+def _wer_words(rows: Sequence[ComparedRow]) -> str:
+    named = ", ".join(f"{row.name} ({100 * (row.wer_change or 0.0):+.2f} points)" for row in rows[:3])
+    return f"the WER of {named}{f', {len(rows) - 3} more' if len(rows) > 3 else ''} rose"
 
 
 def _power(compared: ComparedReports) -> str:

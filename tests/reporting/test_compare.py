@@ -127,6 +127,23 @@ def test_wer_and_size_changes_are_given_with_their_interval(base: Report) -> Non
     assert compared.rows[0].wer_change == 0.0
 
 
+def test_a_wer_that_rose_for_sure_is_a_regression_unless_that_much_is_allowed(base: Report) -> None:
+    worse = _new(TEACHER, replace(STUDENT, errors=36), STUDENT_ONNX)
+    compared = compare_reports(base, worse)
+    assert [(row.model, row.regression) for row in compared.regressions] == [("student", "wer")]
+    assert "(+5.00 points) rose for sure" in verdict_sentence(compared)
+    assert compare_reports(base, worse, allow_wer=0.1).regressions == ()
+    better = _new(TEACHER, replace(STUDENT, errors=12), STUDENT_ONNX)
+    assert compare_reports(base, better).regressions == ()
+
+
+def test_a_wer_that_may_have_risen_by_chance_is_none(base: Report) -> None:
+    row = compare_reports(base, _new(TEACHER, replace(STUDENT, errors=25), STUDENT_ONNX)).rows[1]
+    assert row.wer_change is not None
+    assert row.wer_change > 0.0
+    assert row.regression == ""
+
+
 def test_wer_on_other_data_is_not_compared(base: Report) -> None:
     new = _new(*FILES)
     other = tuple(a.model_copy(update={"data_fingerprint": "other"}) for a in new.accuracies)
@@ -226,8 +243,22 @@ def test_the_exit_code_is_the_gate(folders: tuple[str, str, str], capsys: pytest
     assert main(["compare", base, slower, "--fail-if-slower", "50%"]) == 0
 
 
+def test_missing_rows_fail_where_that_is_asked_for(
+    tmp_path: Path, base: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    skipped = Skipped(model="teacher", backend="openvino", precision="fp32", device="cpu", reason="out of memory")
+    for name, report in {"base": base, "fewer": _new(STUDENT, STUDENT_ONNX, skipped=(skipped,))}.items():
+        write_report(tmp_path / name, report)
+    command = ["compare", str(tmp_path / "base"), str(tmp_path / "fewer")]
+    assert main(command) == 0
+    assert main([*command, "--fail-if-missing"]) == 1
+    assert "the new report lacks 1 of the base report's rows: teacher on openvino" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
-    "more", [["--fail-if-slower", "5"], ["--json", "--markdown"], ["--scope", "device"]], ids=lambda more: more[0]
+    "more",
+    [["--allow-wer", "x"], ["--fail-if-slower", "5"], ["--json", "--markdown"], ["--scope", "device"]],
+    ids=lambda more: more[0],
 )
 def test_wrong_input_is_exit_code_2(folders: tuple[str, str, str], more: list[str]) -> None:
     assert main(["compare", *folders[:2], *more]) == 2
