@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from slrbench.measure.load.schedule import Arrivals, poisson_arrivals, stream_arrivals
 from slrbench.measure.load.search import contradiction, disturbed_words, highest_count, highest_rate, to_be_retried
 from slrbench.measure.load.serving import ClipServer
-from slrbench.measure.load.stream_search import MOST_SHORT, STEPS_DOWN, clip_period_s, find_streams
+from slrbench.measure.load.stream_search import MOST_SHORT, STEPS_DOWN, Tried, clip_period_s, find_streams
 from slrbench.measure.load.streams import Point, may_be_late, queue_limit, run_point
 
 FOREVER = 1e6
@@ -231,7 +231,30 @@ def test_what_was_found_is_run_on_until_its_p99_is_sure_or_the_time_is_up() -> N
     few, _ = sustained(0.4, bound_s=0.5)
     assert few.within
     assert not few.sure
-    assert "99 % confidence takes 459" in few.words(0.5)
+    assert "99 % confidence takes 459" in few.words()
+
+
+@pytest.mark.parametrize(
+    ("clips", "late", "bound_s", "sure", "has_p99"),
+    [
+        (458, 0, None, False, False),
+        (459, 0, 0.1, True, False),
+        (560, 0, 0.1, True, False),
+        (560, 1, 0.3, False, False),
+        (662, 0, 0.1, True, True),
+        (662, 1, 0.3, False, True),
+        (838, 1, 0.1, True, True),
+    ],
+)
+def test_sure_is_what_mlperfs_bound_of_p99_says(
+    clips: int, late: int, bound_s: float | None, sure: bool, has_p99: bool
+) -> None:
+    point = Tried(
+        streams=1, bound_s=0.2, latencies_s=[0.1] * (clips - late) + [0.3] * late, planned=clips, ended="",
+        kept_up=True, late=late, lateness_s=[], busy_share=0.5,
+    )  # fmt: skip
+    assert (point.p99_bound_s, point.sure) == (bound_s, sure)
+    assert ("p99_s" in point.figures()) is has_p99
 
 
 def test_where_a_longer_run_fails_fewer_streams_are_tried() -> None:

@@ -15,7 +15,7 @@ from slrbench.measure.load.loadgen_log import SUMMARY_NAME, kept_logs, read_summ
 from slrbench.measure.load.search import disturbed_words, highest_rate, to_be_retried
 from slrbench.measure.load.settings import LONGEST, MLPERF_SECONDS, LoadSettings
 from slrbench.records import LoadRun
-from slrbench.statistics.percentiles import MIN_SAMPLES, percentile
+from slrbench.statistics.percentiles import MIN_SAMPLES, percentile, percentile_if_known
 
 SHARES = {"SingleStream": 0.90, "MultiStream": 0.99, "Server": 0.99}
 """The percentile that each scenario is about (MLPerf inference rules)."""
@@ -55,11 +55,12 @@ class Outcome:
     def point(self) -> dict[str, float]:
         """As a point of the search."""
         latencies = self.latencies_s
+        p99_s = percentile_if_known(latencies, 0.99)
         return {
             "rate": self.test.rate,
             "samples": float(len(latencies)),
             "p50_s": percentile(latencies, 0.5),
-            "p99_s": percentile(latencies, 0.99),
+            **({} if p99_s is None else {"p99_s": p99_s}),
             "max_s": max(latencies),
             "within": float(self.within),
             "sure": float(bool(self.loadgen["valid"])),

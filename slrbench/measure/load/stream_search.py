@@ -10,8 +10,8 @@ from slrbench.measure.load.search import disturbed_words, highest_count, to_be_r
 from slrbench.measure.load.settings import LONGEST, MOST_STREAMS, LoadSettings
 from slrbench.measure.load.streams import SHARE
 from slrbench.records import LoadRun
-from slrbench.statistics.percentiles import percentile
-from slrbench.statistics.tails import allowed_above, samples_needed
+from slrbench.statistics.percentiles import MIN_SAMPLES, percentile, percentile_if_known
+from slrbench.statistics.tails import allowed_above, samples_needed, upper_bound
 
 LEAST_PERIODS = 4
 """Clips of each stream in a point, at least: whether a server keeps up shows over periods."""
@@ -33,6 +33,7 @@ class Tried:
     """A point that was run, and its judgement."""
 
     streams: int
+    bound_s: float
     latencies_s: list[float]
     planned: int
     ended: str
@@ -49,17 +50,25 @@ class Tried:
     @property
     def sure(self) -> bool:
         """Whether p99 is under the bound with 99 % confidence (MLPerf's early stopping)."""
-        return self.within and self.late <= allowed_above(len(self.latencies_s), SHARE)
+        return self.within and self.p99_bound_s is not None and self.p99_bound_s <= self.bound_s
 
-    def words(self, bound_s: float) -> str:
+    @property
+    def p99_bound_s(self) -> float | None:
+        """p99 is no longer than this with 99 % confidence; None where there are too few clips to say so of any time."""
+        bound = upper_bound(self.latencies_s, SHARE)
+        # From 459 samples on it is said of the longest one, which is no sample's rank that MLPerf would discard.
+        known = allowed_above(len(self.latencies_s), SHARE) >= 0
+        return bound if bound is not None else max(self.latencies_s) if known and self.latencies_s else None
+
+    def words(self) -> str:
         """Why it is not within, or not sure."""
         if self.ended:
             return f"{ENDINGS[self.ended]} after {len(self.latencies_s)} of {self.planned} clips"
         if not self.kept_up:
             return "the server fell behind: it was never idle at the end"
-        needed = samples_needed(SHARE, allowed=self.late)
+        needed = _clips_needed(self.late)
         return (
-            f"p99 under {1e3 * bound_s:g} ms rests on {len(self.latencies_s)} clips, {self.late} of them late; "
+            f"p99 under {1e3 * self.bound_s:g} ms rests on {len(self.latencies_s)} clips, {self.late} of them late; "
             f"99 % confidence takes {needed}"
         )
 
@@ -76,8 +85,12 @@ class Tried:
             "busy_share": self.busy_share,
         }
         if self.latencies_s:
-            found |= {"p50_s": percentile(self.latencies_s, 0.5), "p99_s": percentile(self.latencies_s, SHARE)}
-            found["max_s"] = max(self.latencies_s)
+            found |= {"p50_s": percentile(self.latencies_s, 0.5), "max_s": max(self.latencies_s)}
+        p99_s = percentile_if_known(self.latencies_s, SHARE)
+        if p99_s is not None:
+            found["p99_s"] = p99_s
+        if self.p99_bound_s is not None:
+            found["p99_bound_s"] = self.p99_bound_s
         if self.lateness_s:
             found["wake_p50_s"], found["wake_max_s"] = percentile(self.lateness_s, 0.5), max(self.lateness_s)
         return found
@@ -131,14 +144,14 @@ def find_streams(
     if best is None or best.sure:
         return best, tried
     # Short points find about how many; a long one is to be sure. Where it fails, fewer are tried, each for as long.
-    longer = run(best.streams, _clips_needed(max(1, 2 * best.late)))
+    longer = run(best.streams, max(MIN_SAMPLES[SHARE], _clips_needed(max(1, 2 * best.late))))
     for step in STEPS_DOWN if wanted is None else ():
         if longer.within or longer.streams == 1:
             break
         fewer = min(longer.streams - 1, int((1.0 - step) * longer.streams))
-        longer = run(fewer, _clips_needed(0))
+        longer = run(fewer, MIN_SAMPLES[SHARE])
         if to_be_retried(verdicts_of(tried)):
-            longer = run(fewer, _clips_needed(0))
+            longer = run(fewer, MIN_SAMPLES[SHARE])
     return longer if longer.within else None, tried
 
 
@@ -148,13 +161,14 @@ def verdicts_of(tried: Sequence[Tried]) -> list[tuple[float, bool]]:
 
 
 def _clips_needed(late: int) -> int:
-    """Clips of a trial that is to be sure of p99 with so many of them late."""
-    return samples_needed(SHARE, allowed=late + 1)
+    """Clips from which p99 is sure with so many of them late: with none, none need be left out of MLPerf's bound."""
+    return samples_needed(SHARE, allowed=late + 1 if late else 0)
 
 
 def _judge(streams: int, point: dict[str, Any], bound_s: float) -> Tried:
     return Tried(
         streams=streams,
+        bound_s=bound_s,
         latencies_s=list(point["latencies_s"]),
         planned=point["planned"],
         ended=point["ended"],
@@ -188,7 +202,7 @@ def run_streams(loaded: Loaded, settings: LoadSettings, progress: Callable[[str]
     shown = best or tried[-1]
     sure = best is not None and best.sure
     reasons = [
-        "" if sure else f"{shown.streams} streams: {shown.words(bound_s)}",
+        "" if sure else f"{shown.streams} streams: {shown.words()}",
         disturbed_words(verdicts_of(tried), best.streams if best is not None else 0, "streams"),
     ]
     return LoadRun(
