@@ -27,11 +27,11 @@ class SamplingRule:
 
     min_calls: int = 14
     """Calls of a round, at least: ten rounds then know p95, which needs 130 samples."""
-    min_time_s: float = 0.7
+    min_time_s: float = 0.5
     """Seconds of a round, at least."""
     max_time_s: float = 30.0
     """A round stops here even with fewer calls than ``min_calls``."""
-    throughput_time_s: float = 0.4
+    throughput_time_s: float = 0.3
     """Seconds of back-to-back calls per round; 0 leaves the pass out."""
     warmup_window: int = 5
     """Warm-up has settled once the median of so many calls is close to that of as many before."""

@@ -20,7 +20,7 @@ from slrbench.measure.opening import Infer, infer_with, open_in
 from slrbench.measure.order import shuffled, to_narrow
 from slrbench.measure.process import Worker, WorkerKilledError
 from slrbench.measure.settings import TARGET, MeasureSettings
-from slrbench.measure.timing_inputs import InputSource, InputStore
+from slrbench.measure.timing_inputs import InputFiles, InputSource, InputStore
 from slrbench.measure.turns import rule_of_turn
 from slrbench.records import Candidate
 
@@ -98,11 +98,12 @@ class Session:
     def _compare_inputs(self, cell: Cell, known: dict[str, Any]) -> None:
         if cell.error is not None:
             return
-        now = self._inputs.of(cell.candidate)
-        if now.sha256 != known["sha256"]:
+        found: list[InputFiles] = []
+        self._attempt(cell, lambda: found.append(self._inputs.of(cell.candidate)))  # none is this candidate's failure
+        if found and found[0].sha256 != known["sha256"]:
             raise BadInputError(
-                f"{cell.candidate.model} would be timed on other inputs than before the interruption: {now.source}, "
-                f"before {known['source']}",
+                f"{cell.candidate.model} would be timed on other inputs than before the interruption: "
+                f"{found[0].source}, before {known['source']}",
                 hint="bring the clips back, or measure anew into another folder",
             )
 

@@ -19,7 +19,7 @@ class MeasureSettings:
     """Rounds that visit every candidate."""
     processes: int = 3
     """Fresh processes per candidate over these rounds; each gives a cold start."""
-    turns: int = 10
+    turns: int = 7
     """Turns of each candidate in a round, so that the calls that are compared lie close in time."""
     seed: int = 0
     """Of the order within rounds."""

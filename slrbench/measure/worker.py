@@ -9,6 +9,7 @@ round), ``infer``; and ``profile``, ``gemm_peak`` and ``copy_peak``, which need 
 An answer is ``{"ok": ...}``, or ``{"error": {"kind", "message", "hint"}}`` after which the worker still listens.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -171,7 +172,12 @@ class _Worker:
 
     def warm_up(self, *, rule: dict[str, Any]) -> dict[str, Any]:
         """Call until it has settled; the outputs are what those of timed calls are compared with."""
-        return asdict(warm_up(self.runner, self._inputs, perf_counter_ns, SamplingRule(**rule), keep=self._own))
+        found = warm_up(self.runner, self._inputs, perf_counter_ns, SamplingRule(**rule), keep=self._own)
+        # What a runtime has loaded stays. Left out of collections, those before each turn take no time: with torch, one
+        # takes 0.2 s, as much as the turn itself.
+        gc.collect()
+        gc.freeze()
+        return asdict(found)
 
     def turn(self, *, rule: dict[str, Any], settle: bool, seed: int = 0) -> dict[str, Any]:
         """Some of a round's samples: untimed calls where it should ``settle`` first, then timed ones.

@@ -1,15 +1,19 @@
 """Does the harness time what others time? Run by hand, on a quiet machine:
 
-    python tests/benchmarks/boundary.py [--model FOLDER --size 224] [--rounds 15] [--threads 2] [--frames 32]
+    python tests/benchmarks/boundary.py [--model FOLDER --size 224] [--pairs 24] [--threads 2] [--frames 32]
 
 Two comparisons, each of the same file with the same options, alternately:
 
-- ONNX: a round of the harness (its end-to-end time) and a round of a plain ``perf_counter`` loop around
-  ``InferenceSession.run`` in its own process. Expected: within 1 % of 1.
+- ONNX: the harness (its end-to-end time) and a plain ``perf_counter`` loop around ``InferenceSession.run`` in its own
+  process, in short turns. Expected: within 1 % of 1.
 - OpenVINO: a round of the harness (its compute time) and a run of OpenVINO's own ``benchmark_app`` (sync, inference
-  only, same shape, threads, precision and file), both in a fresh process. Expected: within 3 % of 1.
+  only, same shape, threads, precision and file). Expected: within 3 % of 1.
 
-Shown are ratios of medians, with a 95 % interval of their median over rounds by order statistics. Without --model a
+Every pair is two fresh processes: the same program takes some per cent more or less time from one process to the next,
+which no number of calls in one process averages away. The bare loop is compared with a second bare loop, too: what
+that ratio's interval spans is what this machine can tell apart.
+
+Shown are ratios of medians, with a 95 % interval of their median over pairs by order statistics. Without --model a
 network with random weights is exported first (that part needs torch).
 """
 
@@ -18,6 +22,8 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -28,25 +34,28 @@ from slrbench.measure.process import Worker
 from slrbench.measure.rounds import open_in
 from slrbench.measure.sampling import SamplingRule
 from slrbench.measure.timing_inputs import noise_inputs
+from slrbench.measure.worker import SETTLING_CALLS
 from slrbench.records import Candidate
 from slrbench.runners.inputs import artifact_sha256
 
 BARE_LOOP = """
-import sys, time, statistics
+import sys, time
 import numpy as np, onnxruntime as ort
-path, inputs, threads = sys.argv[1], np.load(sys.argv[2]), int(sys.argv[3])
+path, inputs, threads, settling = sys.argv[1], np.load(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 options = ort.SessionOptions()
 options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
 options.add_session_config_entry("session.intra_op.allow_spinning", "0")
 session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 for line in sys.stdin:
     times = []
+    for call in range(settling):
+        session.run(None, {"video": inputs[call % len(inputs)]})
     for call in range(int(line)):
         feed = {"video": inputs[call % len(inputs)]}
         begin = time.perf_counter()
         session.run(None, feed)
         times.append(time.perf_counter() - begin)
-    print(statistics.median(times), flush=True)
+    print(*times, flush=True)
 """
 
 
@@ -59,10 +68,13 @@ def main() -> None:
         onnx = candidate_of("onnx", folder / "model.onnx", arguments)
         np.save(inputs, noise_inputs(onnx).videos)
         if "bare" in arguments.against:
-            show("bare loop", *against_bare_loop(onnx, inputs, arguments.rounds, arguments.calls))
+            ours, bare = against_bare_loop(onnx, inputs, arguments.pairs, arguments.turns, arguments.calls)
+            show("harness / bare loop", ours)
+            show("bare loop / another bare loop", bare)
         if "benchmark_app" in arguments.against:
             openvino = candidate_of("openvino", folder / "model.openvino.xml", arguments)
-            show("benchmark_app", *against_benchmark_app(openvino, inputs, arguments.rounds, arguments.calls))
+            calls = arguments.turns * arguments.calls
+            show("harness / benchmark_app", against_benchmark_app(openvino, inputs, arguments.pairs, calls))
 
 
 def candidate_of(backend: str, path: Path, arguments: argparse.Namespace) -> Candidate:
@@ -76,20 +88,20 @@ def candidate_of(backend: str, path: Path, arguments: argparse.Namespace) -> Can
     )  # fmt: skip
 
 
-def show(peer: str, ratios: list[float], harness: list[float]) -> None:
+def show(what: str, pairs: list[tuple[float, float]]) -> None:
     """One line for each comparison."""
+    ratios = [one / other for one, other in pairs]
     low, high = median_interval(ratios)
+    typical_ms = 1e3 * median(one for one, _ in pairs)
     sys.stdout.write(
-        f"harness / {peer}: {median(ratios):.4f}, 95 % interval {low:.4f} .. {high:.4f} "
-        f"({len(ratios)} pairs of rounds; harness median {1e3 * median(harness):.3f} ms)\n"
+        f"{what}: {median(ratios):.4f}, 95 % interval {low:.4f} .. {high:.4f} ({len(ratios)} pairs of processes, "
+        f"whose ratios lie in {min(ratios):.3f} .. {max(ratios):.3f}; median {typical_ms:.3f} ms)\n"
     )
     sys.stdout.flush()
 
 
-def against_benchmark_app(
-    candidate: Candidate, inputs: Path, rounds: int, calls: int
-) -> tuple[list[float], list[float]]:
-    """Ratio of medians and the harness's median of each pair, each half in a fresh process; the order alternates."""
+def against_benchmark_app(candidate: Candidate, inputs: Path, pairs: int, calls: int) -> list[tuple[float, float]]:
+    """Both medians of each pair, seconds; which goes first alternates."""
     shape = f"video[{candidate.batch},3,{candidate.frames},{candidate.height},{candidate.width}]"
     command = [
         str(Path(sys.executable).with_name("benchmark_app")), "-m", candidate.path, "-d", "CPU", "-hint", "none",
@@ -111,49 +123,66 @@ def against_benchmark_app(
             raise SystemExit(f"benchmark_app gave no median:\n{said}")
         return float(found[1]) / 1e3
 
-    ratios, harness = [], []
-    for pair in range(rounds):
+    found = []
+    for pair in range(pairs):
         if pair % 2:
             ours, theirs = harness_round(), app_round()
         else:
             theirs, ours = app_round(), harness_round()
-        ratios.append(ours / theirs)
-        harness.append(ours)
-    return ratios, harness
+        found.append((ours, theirs))
+    return found
 
 
-def against_bare_loop(candidate: Candidate, inputs: Path, rounds: int, calls: int) -> tuple[list[float], list[float]]:
-    """Ratio of medians and the harness's median of each pair; which goes first alternates. The first pair warms up."""
+def against_bare_loop(
+    candidate: Candidate, inputs: Path, pairs: int, turns: int, calls: int
+) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Medians over a pair's calls, seconds: harness and bare loop; bare loop and a second one.
+
+    All three run in turns of so many calls, in an order that rotates. The first turn of each warms up.
+    """
     rule = asdict(SamplingRule(min_calls=calls, min_time_s=0.0, max_time_s=600.0, throughput_time_s=0.0))
-    command = [sys.executable, "-c", BARE_LOOP, candidate.path, str(inputs), str(candidate.threads)]
-    with (
-        Worker(threads=candidate.threads) as worker,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as bare,
-    ):
-        assert bare.stdin is not None
-        assert bare.stdout is not None
-        open_in(worker, candidate, first_input=None, limit_s=600.0)
-        worker.ask("inputs", limit_s=600.0, path=str(inputs))
+    ours, bare = [], []
+    for _ in range(pairs):
+        with (
+            Worker(threads=candidate.threads) as worker,
+            bare_loop(candidate, inputs) as one,
+            bare_loop(candidate, inputs) as other,
+        ):
+            open_in(worker, candidate, first_input=None, limit_s=600.0)
+            worker.ask("inputs", limit_s=600.0, path=str(inputs))
 
-        def harness_round() -> float:
-            return median(worker.ask("round", limit_s=600.0, rule=rule, settle=True)["end_to_end_s"])
+            def harness_turn(worker: Worker = worker) -> list[float]:
+                return list(worker.ask("round", limit_s=600.0, rule=rule, settle=True)["end_to_end_s"])
 
-        def bare_round() -> float:
-            bare.stdin.write(f"{calls}\n")
-            bare.stdin.flush()
-            return float(bare.stdout.readline())
+            times: list[list[float]] = [[], [], []]
+            timed = [harness_turn, lambda one=one: one(calls), lambda other=other: other(calls)]
+            for turn in range(turns + 1):
+                for which in [(turn + step) % 3 for step in range(3)]:
+                    taken = timed[which]()
+                    times[which] += taken if turn else []
+            medians = [median(each) for each in times]
+            ours.append((medians[0], medians[1]))
+            bare.append((medians[1], medians[2]))
+    return ours, bare
 
-        ratios, harness = [], []
-        for pair in range(rounds + 1):
-            if pair % 2:
-                ours, theirs = harness_round(), bare_round()
-            else:
-                theirs, ours = bare_round(), harness_round()
-            if pair:
-                ratios.append(ours / theirs)
-                harness.append(ours)
-        bare.stdin.close()
-    return ratios, harness
+
+@contextmanager
+def bare_loop(candidate: Candidate, inputs: Path) -> Iterator[Callable[[int], list[float]]]:
+    """A process with the plain loop, and how to have it make so many timed calls (after as many untimed as ours)."""
+    command = [
+        sys.executable, "-c", BARE_LOOP, candidate.path, str(inputs), str(candidate.threads), str(SETTLING_CALLS)
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def take(calls: int) -> list[float]:
+            process.stdin.write(f"{calls}\n")
+            process.stdin.flush()
+            return [float(text) for text in process.stdout.readline().split()]
+
+        yield take
+        process.stdin.close()
 
 
 def median_interval(values: list[float]) -> tuple[float, float]:
@@ -185,8 +214,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=64, help="height and width, pixels")
     parser.add_argument("--frames", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--calls", type=int, default=100, help="calls of a round")
+    parser.add_argument("--pairs", type=int, default=24, help="pairs of fresh processes")
+    parser.add_argument("--turns", type=int, default=12, help="turns of a pair")
+    parser.add_argument("--calls", type=int, default=8, help="calls of a turn")
     return parser.parse_args()
 
 

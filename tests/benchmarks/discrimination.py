@@ -63,6 +63,7 @@ def main() -> None:
         candidates = prepare(Path(scratch), arguments)
         settings = MeasureSettings(
             rounds=arguments.rounds,
+            processes=arguments.processes,
             sampling=SamplingRule(min_calls=arguments.calls, min_time_s=0.0, throughput_time_s=0.0, warmup_cap_s=2.0),
         )
         os.environ["SLOWED_BY_S"] = str(arguments.slower * call_s(candidates, settings))
@@ -178,6 +179,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--slower", type=float, default=0.05, help="wait after each run, as a share of a call")
     parser.add_argument("--load", nargs="+", default=["none", "cpu"], choices=["none", "cpu"])
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--processes", type=int, default=3, help="fresh processes of each candidate over the rounds")
     parser.add_argument("--calls", type=int, default=60, help="calls of a round")
     parser.add_argument("--size", type=int, default=32, help="height and width, pixels")
     parser.add_argument("--frames", type=int, default=16)

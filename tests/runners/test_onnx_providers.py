@@ -58,8 +58,8 @@ def test_bound_calls_give_what_plain_calls_give_and_results_outlive_the_next_cal
         video = normalise(noise(batch, frames)) * (1 if not kept else -1)
         first = bound.run(bound.stage(video))
         bound.synchronize()
-        expected = plain.run(plain.stage(video)).numpy()
-        np.testing.assert_array_equal(first.numpy(), expected)
+        expected = plain.fetch(plain.run(plain.stage(video)))
+        np.testing.assert_array_equal(bound.fetch(first), expected)
         kept.append((first.numpy(), expected.copy()))
     for found, expected in kept:
         np.testing.assert_array_equal(found, expected)
