@@ -320,13 +320,13 @@ def _notes(base: Report, new: Report, rows: Sequence[ComparedRow], limit: float)
         if report.noise_floor is None:
             notes.append(f"the {name} report has no A/A control: its noise floor is not known")
     same = [row.ratio for row in rows if row.same_file]
-    if len(same) >= 2 and len(same) < len(rows):
-        drift = median(same)
-        if abs(math.log(drift)) > math.log1p(limit):
-            notes.append(
-                f"files that did not change differ by {percent(abs(drift - 1.0))} % (median of {len(same)} rows): the "
-                "sessions themselves differ, so look at the others relative to that"
-            )
+    drift = median(same) if len(same) >= 2 else 1.0
+    if abs(math.log(drift)) > math.log1p(limit):
+        differ = f"files that did not change differ by {percent(abs(drift - 1.0))} % (median of {len(same)} rows): "
+        if len(same) < len(rows):
+            notes.append(f"{differ}the sessions themselves differ, so look at the others relative to that")
+        elif all(abs(math.log(ratio)) > math.log1p(limit) and (ratio > 1.0) == (drift > 1.0) for ratio in same):
+            notes.append(f"{differ}what did is the machine, its load or slrbench, for no file of any row changed")
     settings = [report.measuring.get("settings") for report in (base, new)]
     if settings[0] != settings[1]:
         notes.append("the two were measured with different settings (rounds, calls, processes)")

@@ -160,6 +160,8 @@ def test_rows_of_one_report_only_are_named_with_the_reason(base: Report) -> None
 def test_files_that_did_not_change_tell_that_the_session_did(base: Report) -> None:
     compared = compare_reports(base, _new(*_slower(1.3, TEACHER, STUDENT), replace(STUDENT_ONNX, content="new")))
     assert any("files that did not change differ by" in note for note in compared.notes)
+    compared = compare_reports(base, _new(*_slower(1.3, *FILES)))
+    assert any("no file of any row changed" in note for note in compared.notes)
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
