@@ -29,6 +29,7 @@ COMMANDS = {
     "overfit": "Check that a network can learn: 0 % WER on a handful of clips.",
     "verify": "Check that a checkpoint or an artifact gives log-probabilities, line by line.",
     "evaluate": "Word error rate of a checkpoint or an artifact on a split.",
+    "recognize": "Print the glosses of a video with start, end and confidence; live with --online.",
     "export": "Export a checkpoint to TorchScript, ONNX, OpenVINO and TensorRT, and prove parity.",
     "pack": "Pack a model into one archive that another machine verifies and benches without torch.",
     "bench": "Measure latency, throughput, memory and size of artifacts, on several backends.",

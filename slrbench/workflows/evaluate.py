@@ -42,8 +42,8 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Target:
-    """What is opened, and how."""
+class Target:
+    """What is opened, and how; ``card`` is None where none lies beside an artifact."""
 
     backend: str
     path: Path
@@ -87,7 +87,7 @@ def evaluate_path(
     folder = path if path.is_dir() else path.parent
     if backend is not None:
         require_runtime(backend, folder)
-    target = _find(path, backend)
+    target = find_target(path, backend)
     require_runtime(target.backend, folder)
     if data is None and target.card is None:
         raise BadInputError(f"{path} has no card that names its corpus", hint="--data fingerspelling:... names one")
@@ -148,17 +148,23 @@ def evaluate_path(
     return Evaluation(accuracy=accuracy, result=found, notes=(*target.notes, *notes))
 
 
-def _find(path: Path, backend: str | None) -> _Target:
+def find_target(path: Path, backend: str | None) -> Target:
+    """What ``path`` and ``backend`` mean together: the file, how it is opened, and the card that belongs to it.
+
+    Raises:
+        BadInputError: there is no such file, or the two do not belong together.
+        ExporterError: the manifest cannot be read.
+    """
     kind = kind_of(path)
     if kind == "checkpoint":
         card = read_card(path)
         folder = path if path.is_dir() else path.parent
         if backend in (None, "torch"):
             _require_checkpoint(folder)
-            return _Target(backend="torch", path=folder, sha256=card.weights_sha256, input_kind="float32", card=card)
+            return Target(backend="torch", path=folder, sha256=card.weights_sha256, input_kind="float32", card=card)
         entry = _entry_of(folder, str(backend))
         artifact = entry.artifact
-        return _Target(
+        return Target(
             backend=str(backend),
             path=folder / artifact.path,
             sha256=artifact.sha256,
@@ -171,8 +177,8 @@ def _find(path: Path, backend: str | None) -> _Target:
         raise BadInputError(f"{path} is a file of backend {kind}, not of {backend}", hint=f"--backend {kind}")
     found, card_beside = find_entry(path)
     if found is None:
-        return _Target(backend=kind, path=path, sha256=artifact_sha256(path), input_kind="float32", card=None)
-    return _Target(
+        return Target(backend=kind, path=path, sha256=artifact_sha256(path), input_kind="float32", card=None)
+    return Target(
         backend=kind,
         path=path,
         sha256=found.artifact.sha256,
