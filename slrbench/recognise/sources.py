@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from slrbench.errors import BadInputError
 
@@ -63,8 +63,9 @@ def _pictures(folder: Path) -> Iterator[NDArray[np.uint8]]:
     for path in paths:
         try:
             with Image.open(path) as picture:
-                frame = np.asarray(picture.convert("RGB"))
-        except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+                frame = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+        # A broken PNG is a SyntaxError to Pillow, a broken TIFF may be a ValueError.
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise BadInputError(f"{path} is no picture: {first}", hint="copy it again, or leave it out") from error
         yield frame

@@ -24,7 +24,7 @@ _OPTION = re.compile(r"[:,](size|resize)=(\d+)(?=,|$)")
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """How a frame becomes the network's: ``fit`` to the shape, resized with antialiasing, cropped at the centre.
+    """How a frame becomes the network's: ``fit`` to the shape, resized by Lanczos resampling, cropped at the centre.
 
     ``squash`` gives up the aspect ratio, as the field's corpora do; ``crop`` first cuts the frame to the aspect ratio
     of ``resize``, around its centre.
@@ -50,7 +50,7 @@ class View:
         whole = _cut(frame, self.resize) if self.fit == "crop" else frame
         if whole.shape[:2] != self.resize:
             height, width = self.resize
-            resized = Image.fromarray(np.ascontiguousarray(whole)).resize((width, height), Image.Resampling.BILINEAR)
+            resized = Image.fromarray(np.ascontiguousarray(whole)).resize((width, height), Image.Resampling.LANCZOS)
             whole = np.asarray(resized)
         return _centre(whole, self.size)
 

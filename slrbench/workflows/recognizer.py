@@ -31,10 +31,10 @@ LONG_WINDOW = 512
 
 
 class Recognizer:
-    """Glosses of videos::
+    """Glosses of videos.
 
-    with Recognizer.load("trained_models/student-full/model.onnx") as recognizer:
-        print(recognizer(frames).glosses)
+    As ``Recognizer.load("trained_models/student-full/model.onnx")(frames).glosses``, with frames uint8
+    ``(T, H, W, 3)`` of any size.
     """
 
     def __init__(self, network: Network, runner: Runner, target: Target) -> None:
