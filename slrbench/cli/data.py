@@ -18,6 +18,9 @@ def command(
     ] = None,
     split: Annotated[str, typer.Option("--split", help="Split of the preview.")] = "test",
     clips: Annotated[int, typer.Option("--clips", min=1, help="Clips of the preview.")] = 6,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="A video preview of the frames alone, for recognize to read.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Print what a person checks first: clips, frames, letters, output steps, and what CTC cannot align.
@@ -31,7 +34,7 @@ def command(
         from slrbench.data.preview import write_preview
 
         for path in preview:
-            write_preview(corpus, path, split=split, clips=clips)
+            write_preview(corpus, path, split=split, clips=clips, plain=plain)
     console.info("rendering every clip to count its frames")
     statistics = dict(corpus.statistics())
     if json:
