@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
+from slrbench.cli import console
 from slrbench.data import open_corpus
 from slrbench.data.corpus import Clip
 from slrbench.data.preview import plain_video, write_mp4
@@ -93,11 +94,12 @@ def read(recognizer: Recognizer, stream: Stream, lengths: dict[str, int]) -> Run
 
 def shown_at(run: Run, segment: Segment, settled: int) -> float:
     """When the gloss that update ``settled`` settled was first shown, without a gap until then."""
+
+    def has(update: Update) -> bool:
+        return any(t.gloss == segment.gloss and abs(t.start_s - segment.start_s) < CLOSE_S for t in update.tentative)
+
     first = settled
-    while first > 0 and any(
-        t.gloss == segment.gloss and abs(t.start_s - segment.start_s) < CLOSE_S
-        for t in run.updates[first - 1].tentative
-    ):
+    while first > 0 and has(run.updates[first - 1]):
         first -= 1
     return run.updates[first].at_s + run.took_s[first]
 
@@ -190,10 +192,10 @@ def main() -> None:
         if given.mp4:
             headers = ["Source", "Clips", "Right", "WER (%)", "S/D/I"]
             rows = mp4_rows(recognizer, [split[i] for i in range(given.mp4)])
-            print(tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True))
+            console.result(tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True))
         clips = [split[i] for i in range(min(given.clips, len(split)))]
         stream = stream_of(clips, card.frames_per_second)
-        print(f"{len(clips)} clips, {len(stream.frames)} frames, {len(stream.glosses)} glosses")
+        console.result(f"{len(clips)} clips, {len(stream.frames)} frames, {len(stream.glosses)} glosses")
         rows = whole_row(recognizer, clips, stream)
         for text in given.lengths:
             rows.append(row_of(text, read(recognizer, stream, lengths_of(text)), stream))
@@ -201,7 +203,7 @@ def main() -> None:
             "Window:stride[:lookahead]", "WER (%)", "S/D/I", "Shown, median (s)", "Settled, median (s)",
             "Settled, p95 (s)", "Network, median (ms)", "Computing (% of the video)",
         ]  # fmt: skip
-        print(tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True))
+        console.result(tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True))
 
 
 if __name__ == "__main__":
