@@ -92,10 +92,11 @@ def _video_input(video: PixelSettings, candidate: Candidate) -> dict[str, Any] |
     if candidate.batch > 1:
         return None
     size = candidate.height, candidate.width
+    resize = video.resize.get(candidate.model, size)
     return {
         "path": video.path,
         "sha256": video.sha256,
-        "resize": video.resize.get(candidate.model, size),
+        "resize": resize if resize[0] >= size[0] and resize[1] >= size[1] else size,
         "size": size,
         "frames": candidate.frames,
         "frames_per_second": video.frames_per_second,

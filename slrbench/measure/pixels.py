@@ -10,6 +10,7 @@ import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -110,7 +111,7 @@ class _Call:
         end = clock()
         self.source_size = frames[0].shape[0], frames[0].shape[1]
         ticks = (begin, decoded, resized, ran, end)
-        return tuple(seconds(b - a) for a, b in zip(ticks, ticks[1:], strict=False))
+        return tuple(seconds(b - a) for a, b in pairwise(ticks))
 
     def _decoded(self) -> list[NDArray[np.uint8]]:
         found: list[NDArray[np.uint8]] = []

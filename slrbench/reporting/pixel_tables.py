@@ -42,7 +42,7 @@ def _about(found: list[PixelsToGlosses]) -> str:
         f"{one.video} ({one.source_height} x {one.source_width}, SHA-256 {one.video_sha256[:16]})" for one in found
     )
     return (
-        f"From the bytes of {', '.join(videos)} in memory to glosses, one clip of T frames at a time: decode, resize and "
-        "crop, network from host to host (with the normalisation of its input), greedy CTC decoding. Parts: medians. "
+        f"From the bytes of {', '.join(videos)} in memory to glosses, one clip of T frames at a time: decode, resize "
+        "and crop, network from host to host (with the normalisation of its input), greedy CTC decoding. Parts: medians. "
         "Taken once in each process, after its rounds."
     )

@@ -26,7 +26,7 @@ from slrbench.workflows.bench_engines import make_missing_engines
 from slrbench.workflows.bench_journal import begun_in, conditions, once, open_journal
 from slrbench.workflows.bench_load import check_load
 from slrbench.workflows.bench_options import BenchOptions
-from slrbench.workflows.bench_video import check_video_file, pixel_settings
+from slrbench.workflows.bench_video import check_video_file, with_video
 from slrbench.workflows.folders import check_writable
 from slrbench.workflows.untrained import build_untrained, parse_untrained
 
@@ -142,12 +142,9 @@ def _measure(
         if options.wer_clips > 0:
             once(journal, draft, "accuracy", candidate, lambda: draft.add_accuracy(candidate, infer, corpora))
 
-    settings = options.settings
-    if options.video:
-        settings = replace(settings, video=pixel_settings(Path(options.video), draft.models))
     result = measure(
         plan.candidates,
-        settings,
+        with_video(options.settings, options.video, draft.models),
         inputs=corpora.timing_inputs,
         baseline=draft.baseline,
         journal=journal,
@@ -177,8 +174,7 @@ def _check_beforehand(options: BenchOptions, folder: Path | None, *, resume: boo
     """What can be refused before anything is built or measured."""
     check_load(options.load)
     check_baseline(options.baseline, options.axes)
-    if options.video:
-        check_video_file(Path(options.video))
+    check_video_file(options.video)
     require_any([(way.backend, way.device) for way in options.axes.ways() if why_senseless(way) is None])
     for text in options.untrained:
         parse_untrained(text)
