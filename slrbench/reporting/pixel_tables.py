@@ -43,6 +43,6 @@ def _about(found: list[PixelsToGlosses]) -> str:
     )
     return (
         f"From the bytes of {', '.join(videos)} in memory to glosses, one clip of T frames at a time: decode, resize "
-        "and crop, network from host to host (with the normalisation of its input), greedy CTC decoding. Parts: medians. "
-        "Taken once in each process, after its rounds."
+        "and crop, network from host to host (with the normalisation of its input), greedy CTC decoding. Medians; "
+        "taken once in each process, after its rounds."
     )
