@@ -12,6 +12,7 @@ from typing import Any, Literal
 import jiwer
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from slrbench.ctc import greedy_decode
 from slrbench.data.batching import normalise
@@ -28,7 +29,7 @@ class EvaluationResult(Record):
     sequences_wrong: int
     references: tuple[tuple[str, ...], ...]
     hypotheses: tuple[tuple[str, ...], ...]
-    unreadable: dict[str, str] = {}
+    unreadable: dict[str, str] = Field(default_factory=dict)
     """Clips that could not be read, and why; nothing of them is in the figures or the sequences."""
     clip_errors: tuple[int, ...]
     """Substitutions, deletions and insertions of each clip; they add up to those of ``counts``."""
@@ -119,7 +120,8 @@ def evaluate(
         progress: called with (clips done, clips in all).
 
     Raises:
-        BadInputError: the split is empty or unreadable, a clip has no gloss, or the network's classes are not the vocabulary's.
+        BadInputError: the split is empty or unreadable, a clip has no gloss, or the network's classes are not the
+            vocabulary's.
         RunFailedError: the output is not (T', B, C), or has NaN in it.
     """
     total = len(split) if limit is None else min(limit, len(split))

@@ -126,8 +126,8 @@ def _show_indexed(statistics: dict[str, Any]) -> None:
     console.result(console.table([_lengths(name, f) for name, f in splits.items()], _LENGTHS))
     for line in (
         "Spreads are least–median–most. Out of vocabulary: glosses that are not in train; each is an error.",
-        "Repeats: a gloss right after the same gloss. Not alignable: clips whose glosses CTC cannot fit into the output "
-        "steps at that stride; training leaves them out.",
+        "Repeats: a gloss right after the same gloss. Not alignable: clips with fewer output steps at that stride than "
+        "CTC needs for their glosses; training leaves them out.",
     ):
         console.result(console.wrapped(line, indent=""))
     unseen = {name: figures["signers_not_in_train"] for name, figures in splits.items() if name != "train"}

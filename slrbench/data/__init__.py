@@ -24,7 +24,8 @@ _PACKAGES = {
 def open_corpus(spec: str, *, cache: Path | None = None) -> "Corpus":
     """Open the corpus that ``--data`` names.
 
-    For example ``fingerspelling:language=ase,letters=10,size=48``, or ``phoenix2014:/data/phoenix2014-release,size=112``.
+    For example ``fingerspelling:language=ase,letters=10,size=48``, or
+    ``phoenix2014:/data/phoenix2014-release,size=112``.
 
     Args:
         spec: kind, path and options.

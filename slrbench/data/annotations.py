@@ -91,7 +91,7 @@ def read_rows(path: Path, delimiter: str, columns: Iterable[str], *, what: str) 
     missing = [column for column in columns if column not in names]
     if missing:
         raise BadInputError(
-            f"{path} is not {what}: its first line has no column {', '.join(missing)}, but {(lines or [''])[0][:100]!r}",
+            f"{path} is not {what}: its first line has no column {', '.join(missing)}, but {''.join(lines[:1])[:100]!r}",
             hint=f"expected {delimiter.join(columns)}",
         )
     rows = []

@@ -1,4 +1,4 @@
-"""Corpus specifications as text: ``KIND:option=value,option=value`` or ``KIND:PATH,option=value``. Loads nothing heavy."""
+"""Corpus specifications as text: ``KIND:option=value`` or ``KIND:PATH,option=value``. Loads nothing heavy."""
 
 import re
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ def parse_spec(text: str) -> tuple[str, dict[str, str]]:
     Raises:
         BadInputError: an unknown kind or option, no path, an option without a value, or one given twice.
     """
-    kind, colon, rest = text.strip().partition(":")
+    kind, _, rest = text.strip().partition(":")
     if kind not in KINDS:
         raise BadInputError(f"unknown corpus {kind!r}", hint=f"known: {', '.join(KINDS)}")
     if kind in PATH_KINDS:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from slrbench.ctc import output_length, required_steps
-from slrbench.data.annotations import LeftOut
 from slrbench.data.sources import FrameFiles, FrameReader
 from slrbench.errors import BadInputError
 
