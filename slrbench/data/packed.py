@@ -70,6 +70,10 @@ class PackedSplit:
         """Number of glosses of the clip at ``index``."""
         return len(self.about.clips[index].glosses)
 
+    def frame_count(self, index: int) -> int | None:
+        """Frames of the clip at ``index``."""
+        return len(self.frames[index])
+
     def __getitem__(self, index: int) -> Clip:
         """The clip at ``index``."""
         if not 0 <= index < len(self.frames):

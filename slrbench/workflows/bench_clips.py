@@ -47,6 +47,10 @@ class KeptClips:
         """Number of glosses of the clip at ``index``."""
         return self._split.label_length(index)
 
+    def frame_count(self, index: int) -> int | None:
+        """Frames of the clip at ``index``, where the split knows."""
+        return self._split.frame_count(index)
+
 
 @dataclass
 class Corpora:

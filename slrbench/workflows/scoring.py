@@ -51,6 +51,9 @@ class _Controlled:
     def label_length(self, index: int) -> int:
         return self.split.label_length(index)
 
+    def frame_count(self, index: int) -> int | None:
+        return self.split.frame_count(index)
+
 
 def _blank_video(clip: Clip, index: int) -> Clip:
     return replace(clip, frames=np.full_like(clip.frames, 128))
