@@ -36,9 +36,7 @@ def command(
         Path | None,
         typer.Option("--plot", metavar="FILE.png", help="Draw how clips, labels and glosses are distributed."),
     ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Of clips of pictures, decode the first, middle and last one only.")
-    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Decode the beginning of each clip only.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, with every clip that is left out.")] = (
         False
     ),
@@ -87,7 +85,7 @@ def _survey(corpus: "IndexedCorpus", *, quick: bool) -> tuple[dict[str, Any], "d
     with console.Progress() as progress:
         found = survey(
             corpus,
-            read="ends" if quick else "all",
+            read="some" if quick else "all",
             progress=lambda done, total: progress("reading the clips", done, total),
         )
     drawn = {
@@ -138,8 +136,8 @@ def _show_indexed(statistics: dict[str, Any]) -> None:
             )
     _name_clips("left out", [(c["clip_id"], c["split"], c["reason"]) for c in statistics["missing"]])
     _name_clips("unreadable", [(c["clip_id"], c["split"], c["reason"]) for c in statistics["unreadable"]])
-    if statistics["decoded"] == "ends":
-        console.result("Of clips of pictures only the first, middle and last were decoded (--quick).")
+    if statistics["decoded"] == "some":
+        console.result("Only the beginning of each clip was decoded (--quick): what breaks later is not found.")
 
 
 def _name_clips(word: str, clips: list[tuple[str, str, str]]) -> None:

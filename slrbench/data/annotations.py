@@ -90,8 +90,9 @@ def read_rows(path: Path, delimiter: str, columns: Iterable[str], *, what: str) 
     names = [name.strip() for name in lines[0].split(delimiter)] if lines else []
     missing = [column for column in columns if column not in names]
     if missing:
+        found = "".join(lines[:1])[:100]
         raise BadInputError(
-            f"{path} is not {what}: its first line has no column {', '.join(missing)}, but {''.join(lines[:1])[:100]!r}",
+            f"{path} is not {what}: its first line has no column {', '.join(missing)}, but {found!r}",
             hint=f"expected {delimiter.join(columns)}",
         )
     rows = []

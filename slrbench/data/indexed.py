@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slrbench.data import csl_daily, manifest, phoenix2014, phoenix2014t
+from slrbench.data import augmentation, csl_daily, manifest, phoenix2014, phoenix2014t, sources
 from slrbench.data.annotations import SPLITS, CorpusIndex, IndexedClip, LeftOut
-from slrbench.data.augmentation import augment, centre_crop
 from slrbench.data.corpus import Clip, Vocabulary
 from slrbench.data.options import positive_int, share, yes_or_no
 from slrbench.data.sources import ClipSource, FrameFiles, FrameReader
@@ -125,7 +124,7 @@ class CentreCrop:
 
     def __call__(self, frames: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
         """The middle of every frame."""
-        return centre_crop(frames, size=self.size)
+        return augmentation.centre_crop(frames, size=self.size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +139,7 @@ class Varied:
         """The variation of the clip at ``index`` in this epoch."""
         how = self.augmentation
         rng = np.random.default_rng(np.random.SeedSequence((*self.key, index)))
-        return augment(frames, rng, size=self.size, flip=how.flip, colour=how.colour, tempo=how.tempo)
+        return augmentation.augment(frames, rng, size=self.size, flip=how.flip, colour=how.colour, tempo=how.tempo)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,7 +264,7 @@ class IndexedCorpus:
     def _fingerprint(self) -> str:
         document: dict[str, Any] = {
             "kind": self.kind,
-            "version": VERSION,
+            "versions": [VERSION, sources.VERSION, augmentation.VERSION],
             "size": self.size,
             "resize": self.resize,
             "augmentation": vars(self.augmentation),

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from slrbench.ctc import output_length, required_steps
-from slrbench.data.sources import FrameFiles, FrameReader
+from slrbench.data.sources import FrameReader, check
 from slrbench.errors import BadInputError
 
 if TYPE_CHECKING:
     from slrbench.data.indexed import IndexedClip, IndexedCorpus
 
-Read = Literal["all", "ends", "headers"]
-"""What is decoded: every frame; first, middle and last picture of a clip (of a video all); or nothing."""
+Read = Literal["all", "some", "headers"]
+"""What is decoded: every frame; only what soon shows a missing, empty or cut-off file; or nothing."""
 
 STRIDES = (4, 8)
 """Output strides that what CTC can align is counted for."""
@@ -150,10 +150,8 @@ def _facts(reader: FrameReader, split: str, clip: "IndexedClip", read: Read) -> 
 def _frames(reader: FrameReader, clip: "IndexedClip", read: Read) -> int:
     """Number of frames, after decoding what ``read`` asks for; raises BadInputError for what cannot be read."""
     source = clip.source
-    if read == "headers":
-        return reader.count(source)
-    if read == "ends" and isinstance(source, FrameFiles):
-        paths = source.paths
-        reader.read(FrameFiles((paths[0], paths[len(paths) // 2], paths[-1])))
-        return len(paths)
-    return len(reader.read(source))
+    if read == "all":
+        return len(reader.read(source))
+    if read == "some":
+        check(source)
+    return reader.count(source)
