@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from slrbench.ctc import greedy_decode
 from slrbench.data.batching import normalise
-from slrbench.data.corpus import Clip, Corpus, Split, Vocabulary
+from slrbench.data.corpus import Clip, Corpus, Split, Vocabulary, readable_clips
 from slrbench.errors import BadInputError, RunFailedError
 from slrbench.records import ErrorCounts, Record
 from slrbench.scoring import PLAIN, RULES, Alignment, ScoringRule, rule_named, score
@@ -30,8 +31,12 @@ class EvaluationResult(Record):
     """As they were scored: after the clean-up of ``scoring``."""
     hypotheses: tuple[tuple[str, ...], ...]
     """As they were scored."""
+    glosses: tuple[tuple[str, ...], ...] = ()
+    """References before the clean-up."""
     decoded: tuple[tuple[str, ...], ...] = ()
-    """Before the clean-up."""
+    """Hypotheses before the clean-up."""
+    unreadable: dict[str, str] = Field(default_factory=dict)
+    """Clips that could not be read, and why; nothing of them is in the figures or the sequences."""
     clip_errors: tuple[int, ...]
     """Substitutions, deletions and insertions of each clip; they add up to those of ``counts``."""
     scoring: str = PLAIN.name
@@ -67,7 +72,9 @@ def evaluate(
 ) -> EvaluationResult:
     """Decode the clips of ``split`` and count errors against their glosses.
 
-    Clips of different length are never padded together: a batch holds clips of equal length only.
+    Clips of different length are never padded together: a batch holds clips of equal length only. Clips that cannot be
+    read are left out and named in the result. A gloss that the vocabulary has not is a word like any other, and so an
+    error.
 
     Args:
         infer: from video, float32 ``(B, 3, T, H, W)`` in [-1, 1] or uint8 ``(B, T, H, W, 3)``, to log-probabilities
@@ -83,13 +90,15 @@ def evaluate(
         progress: called with (clips done, clips in all).
 
     Raises:
-        BadInputError: the split is empty, a clip has no gloss, or the network's classes are not the vocabulary's.
+        BadInputError: the split is empty or unreadable, a clip has no gloss, or the network's classes are not the
+            vocabulary's.
         RunFailedError: the output is not (T', B, C), or has NaN in it.
     """
     total = len(split) if limit is None else min(limit, len(split))
     references: dict[int, tuple[str, ...]] = {}
     hypotheses: dict[int, tuple[str, ...]] = {}
-    for group in _equal_lengths(split, total, batch):
+    unreadable: dict[str, str] = {}
+    for group in _equal_lengths(readable_clips(split, range(total), unreadable), batch):
         frames = np.stack([clip.frames for _, clip in group])
         video = frames if input_kind == "uint8" else normalise(frames)
         log_probs = infer(video)
@@ -99,16 +108,25 @@ def evaluate(
             references[index] = clip.glosses
             hypotheses[index] = vocabulary.decode(labels)
         if progress is not None:
-            progress(len(references), total)
-    said, read = [references[i] for i in range(total)], [hypotheses[i] for i in range(total)]
+            progress(len(references) + len(unreadable), total)
+    if unreadable and not references:
+        name, reason = next(iter(unreadable.items()))
+        raise BadInputError(
+            f"none of the {total} clips of {split.name} can be read, for example {name}: {reason}",
+            hint="python -m slrbench data SPEC names every such clip",
+        )
+    order = sorted(references)
+    said, read = [references[i] for i in order], [hypotheses[i] for i in order]
     found = score(references=said, hypotheses=read, rule=scoring, alignment=alignment)
     return EvaluationResult(
         counts=found.counts,
         clip_errors=found.clip_errors,
-        clips=total,
+        clips=len(order),
+        unreadable=unreadable,
         sequences_wrong=sum(r != h for r, h in zip(found.references, found.hypotheses, strict=True)),
         references=found.references,
         hypotheses=found.hypotheses,
+        glosses=tuple(said),
         decoded=tuple(read),
         scoring=scoring.name,
         alignment=found.alignment,
@@ -134,11 +152,10 @@ def _unknown_words(references: Sequence[Sequence[str]], vocabulary: Vocabulary, 
     )
 
 
-def _equal_lengths(split: Split, total: int, batch: int) -> Iterator[list[tuple[int, Clip]]]:
+def _equal_lengths(clips: Iterator[tuple[int, Clip]], batch: int) -> Iterator[list[tuple[int, Clip]]]:
     """Groups of at most ``batch`` clips of equal frame count, with their indices."""
     waiting: dict[int, list[tuple[int, Clip]]] = {}
-    for index in range(total):
-        clip = split[index]
+    for index, clip in clips:
         group = waiting.setdefault(len(clip.frames), [])
         group.append((index, clip))
         if len(group) == batch:

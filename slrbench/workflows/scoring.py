@@ -14,8 +14,13 @@ from slrbench.training.network import infer_with
 Progress = Callable[[str, int, int], None]
 
 
-def measure_wer(model: Recogniser, corpus: Corpus, progress: Progress) -> dict[str, ErrorCounts]:
-    """Word errors on every split but ``train`` that has clips, greedy decoding, by the corpus's own convention."""
+def measure_wer(
+    model: Recogniser, corpus: Corpus, progress: Progress, unreadable: dict[str, str] | None = None
+) -> dict[str, ErrorCounts]:
+    """Word errors on every split but ``train`` that has clips, greedy decoding, by the corpus's own convention.
+
+    Clips that cannot be read are noted in ``unreadable``, the clip's name to what is wrong with it.
+    """
     infer = infer_with(model.eval(), next(model.parameters()).device)
     wer = {}
     for name in corpus.split_names:
@@ -28,6 +33,8 @@ def measure_wer(model: Recogniser, corpus: Corpus, progress: Progress) -> dict[s
 
         found = evaluate(infer, split, corpus.vocabulary, batch=8, scoring=scoring_of(corpus), progress=report)
         wer[name] = found.counts
+        if unreadable is not None:
+            unreadable.update(found.unreadable)
     return wer
 
 
@@ -51,6 +58,9 @@ class _Controlled:
 
     def label_length(self, index: int) -> int:
         return self.split.label_length(index)
+
+    def frame_count(self, index: int) -> int | None:
+        return self.split.frame_count(index)
 
 
 def _blank_video(clip: Clip, index: int) -> Clip:
