@@ -49,6 +49,26 @@ def source_name(source: ClipSource) -> str:
     return os.path.commonpath([path.parent for path in source.paths]) if source.paths else "a clip without frames"
 
 
+def check(source: ClipSource) -> None:
+    """Find, without decoding all of it, what keeps a clip from being read.
+
+    Raises:
+        BadInputError: a file is missing, empty, cut off, or is no video or picture.
+    """
+    if isinstance(source, VideoFile):
+        from slrbench.data.video import check_video
+
+        check_video(source.path)
+        return
+    if not source.paths:
+        raise BadInputError(f"{source_name(source)}: there are no frames", hint="leave the clip out")
+    for path in source.paths:
+        if not path.is_file() or path.stat().st_size == 0:
+            fault = "the file is empty" if path.is_file() else "there is no such file"
+            raise BadInputError(f"{path}: {fault}", hint="copy it again, or leave the clip out")
+    next(_pictures(source.paths))
+
+
 class FrameReader:
     """Reads clips at one frame size, through a cache where a folder is given. May be sent to other processes.
 

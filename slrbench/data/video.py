@@ -88,6 +88,18 @@ def count_frames(path: Path, *, frames_per_second: float = 25.0) -> int:
     return max(1, round(seconds * frames_per_second))
 
 
+def check_video(path: Path) -> None:
+    """Find without decoding all of it what keeps a file from being read: the first frame, the header and every packet.
+
+    Raises:
+        BadInputError: the file is missing, empty, no video, or cut off.
+    """
+    with _opened(path) as video:
+        next(video.frames())
+    with _opened(path) as video:
+        video.require_whole(video.seconds_of_packets())
+
+
 @dataclass(frozen=True, eq=False)
 class _Timed:
     picture: VideoFrame
@@ -142,7 +154,7 @@ class _Video:
             self._fail(f"it cannot be decoded after {count} frames ({seconds:.2f} s): {_words(error)}")
         if not count:
             self._fail("it has a video stream without a single frame that can be decoded")
-        self._require_whole(count, seconds + duration)
+        self.require_whole(seconds + duration)
 
     def promised(self) -> tuple[float, float] | None:
         """Seconds that the header promises, and how many of them may be missing; None where it does not say."""

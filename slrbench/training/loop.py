@@ -24,7 +24,7 @@ from exporters.artifact import atomic_path
 from slrbench.data.batching import Batch
 from slrbench.data.corpus import Corpus
 from slrbench.errors import BadInputError, RunFailedError, UnavailableError
-from slrbench.evaluation import evaluate
+from slrbench.evaluation import evaluate, scoring_of
 from slrbench.models.ctc_head import CtcOutput, Recogniser
 from slrbench.models.spec import BLANK
 from slrbench.records import ErrorCounts
@@ -270,7 +270,9 @@ class Trainer:
         self.refresh()
         with evaluation_mode(self.model):
             infer = infer_with(self.model, self.device)
-            return evaluate(infer, self.corpus.split(split), self.corpus.vocabulary, limit=limit, batch=8).counts
+            rule = scoring_of(self.corpus)
+            clips, words = self.corpus.split(split), self.corpus.vocabulary
+            return evaluate(infer, clips, words, limit=limit, batch=8, scoring=rule).counts
 
     def save_state(self) -> None:
         """Write everything that the next step depends on, whole or not at all."""
