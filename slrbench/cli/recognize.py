@@ -52,6 +52,9 @@ def command(
         str,
         typer.Option("--fit", help="Frames of another aspect ratio: squash them, or crop them around the centre."),
     ] = "squash",
+    decoder: Annotated[
+        str, typer.Option("--decoder", help="greedy, or beam:N for prefix beam search that keeps N prefixes.")
+    ] = "greedy",
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document; with --online, one line for each update.")
     ] = False,
@@ -110,7 +113,12 @@ def command(
     lengths = {name.removeprefix("--"): value for name, value in given.items() if value is not None}
     wishes = Wishes(online=OnlineSettings(**lengths) if online else None, srt=srt, render=render, font=font)
     with Recognizer.load(
-        find_model(model), backend=backend, device=device, threads=threads, fit="crop" if fit == "crop" else "squash"
+        find_model(model),
+        backend=backend,
+        device=device,
+        threads=threads,
+        fit="crop" if fit == "crop" else "squash",
+        decoder=decoder,
     ) as recognizer:
         show = _Show(json=json, several=len(videos) > 1)
         for note in recognizer.target.notes:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from slrbench.ctc import output_length
 from slrbench.data.batching import normalise
+from slrbench.decoding.decoder import Decoder
 from slrbench.errors import BadInputError, RunFailedError
 from slrbench.recognise.results import Recognition, Segment
-from slrbench.recognise.spikes import Spike, spikes_of
+from slrbench.recognise.spikes import Spike, aligned_spikes, spikes_of
 from slrbench.recognise.view import View
 
 
@@ -31,6 +32,7 @@ class Network:
     stride: int = 4
     """Frames of one output step."""
     input_kind: Literal["float32", "uint8"] = "float32"
+    decoder: Decoder = Decoder()
 
     @property
     def step_s(self) -> float:
@@ -67,7 +69,20 @@ class Network:
 
     def recognise_seen(self, frames: NDArray[np.uint8]) -> Recognition:
         """As :meth:`recognise`, of frames that went through the view already."""
-        return self.recognition(spikes_of(self.log_probs(frames)), len(frames))
+        return self.recognition(self.spikes(frames), len(frames))
+
+    def spikes(self, frames: NDArray[np.uint8]) -> tuple[Spike, ...]:
+        """What the network says in frames that went through the view, by the decoder.
+
+        Raises:
+            BadInputError: the network has another number of classes than there are glosses.
+            RunFailedError: it does not run, or the output cannot be used.
+        """
+        log_probs = self.log_probs(frames)
+        if self.decoder.beam is None:
+            return spikes_of(log_probs)
+        (labels,) = self.decoder(log_probs[:, None])
+        return aligned_spikes(log_probs, labels)
 
     def recognition(self, spikes: Iterable[Spike], frames: int) -> Recognition:
         """The spikes of a video of so many frames, in seconds."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from slrbench.errors import BadInputError
 from slrbench.recognise.network import Network
 from slrbench.recognise.results import Recognition, Segment
-from slrbench.recognise.spikes import Spike, spikes_of
+from slrbench.recognise.spikes import Spike
 
 WINDOW = 64
 """Frames that are run at a time where nothing else is asked for."""
@@ -140,7 +140,7 @@ class OnlineRecogniser:
         # The window begins where an output step does, so that steps of all windows lie on one grid.
         begin = -(-max(0, self._count - self._window) // step) * step
         recent = list(self._waiting)[len(self._waiting) - (self._count - begin) :]
-        spikes = [spike.moved(begin // step) for spike in spikes_of(self._network.log_probs(np.stack(recent)))]
+        spikes = [spike.moved(begin // step) for spike in self._network.spikes(np.stack(recent))]
         settle_to = self._settled_to
         if last:
             settle_to = begin // step + len(recent) + 1  # beyond every spike

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from slrbench.decoding.decoder import Decoder, parse_decoder
 from slrbench.errors import BadInputError
 from slrbench.measure.environment import default_threads
 from slrbench.recognise.network import Network
@@ -54,6 +55,7 @@ class Recognizer:
         device: str | None = None,
         threads: int | None = None,
         fit: Fit = "squash",
+        decoder: str = "greedy",
     ) -> "Recognizer":
         """Open a model.
 
@@ -64,11 +66,14 @@ class Recognizer:
             threads: threads of the runtime; every core where it is not given.
             fit: what to do with frames of another aspect ratio than the network's: ``squash`` them as a whole, as
                 evaluation does, or ``crop`` them around their centre.
+            decoder: ``greedy``, or ``beam:N`` for prefix beam search.
 
         Raises:
-            BadInputError: the file is missing, damaged or altered, or has no card that names its glosses.
+            BadInputError: the file is missing, damaged or altered, or has no card that names its glosses; or the
+                decoder is not known.
             UnavailableError: the runtime or the device is not available here.
         """
+        beam = parse_decoder(decoder)
         given = Path(path)
         if is_archive(given):
             given = folder_of_pack(given)[0]
@@ -105,6 +110,7 @@ class Recognizer:
             frames_per_second=card.frames_per_second,
             stride=card.spec.stride,
             input_kind=target.input_kind,
+            decoder=Decoder(beam=beam),
         )
         return cls(network, runner, target)
 

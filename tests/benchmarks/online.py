@@ -31,10 +31,10 @@ from slrbench.data import open_corpus
 from slrbench.data.corpus import Clip
 from slrbench.data.preview import plain_video, write_mp4
 from slrbench.data.video import iterate_frames
-from slrbench.evaluation import count_errors
 from slrbench.measure.clock import perf_counter_ns, seconds
 from slrbench.recognise.online import Update
 from slrbench.recognise.results import Segment
+from slrbench.scoring import count_errors
 from slrbench.training.card import read_card
 from slrbench.workflows.recognizer import Recognizer
 
