@@ -19,6 +19,10 @@ from slrbench.recognise.spikes import Spike, aligned_spikes, spikes_of
 from slrbench.recognise.view import View
 
 
+GREEDY = Decoder()
+"""The best class of each step."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Network:
     """How to run it, and what its outputs mean."""
@@ -32,7 +36,7 @@ class Network:
     stride: int = 4
     """Frames of one output step."""
     input_kind: Literal["float32", "uint8"] = "float32"
-    decoder: Decoder = Decoder()
+    decoder: Decoder = GREEDY
 
     @property
     def step_s(self) -> float:

@@ -118,7 +118,7 @@ def pairs(reference: Sequence[str], hypothesis: Sequence[str]) -> list[tuple[int
 def row_of(name: str, run: Run, stream: Stream) -> list[Any]:
     """A line of the table."""
     said = [(segment, i) for i, update in enumerate(run.updates) for segment in update.committed]
-    counts = count_errors([stream.glosses], [[segment.gloss for segment, _ in said]])
+    counts = count_errors(references=[stream.glosses], hypotheses=[[segment.gloss for segment, _ in said]])
     shown, settled = [], []
     for reference, hypothesis in pairs(stream.glosses, [segment.gloss for segment, _ in said]):
         segment, index = said[hypothesis]
@@ -142,8 +142,8 @@ def whole_row(recognizer: Recognizer, clips: Sequence[Clip], stream: Stream) -> 
     together = recognizer(stream.frames)
     rows = []
     for name, counts in (
-        ("offline, clip by clip", count_errors([clip.glosses for clip in clips], alone)),
-        ("offline, the whole video", count_errors([stream.glosses], [together.glosses])),
+        ("offline, clip by clip", count_errors(references=[clip.glosses for clip in clips], hypotheses=alone)),
+        ("offline, the whole video", count_errors(references=[stream.glosses], hypotheses=[together.glosses])),
     ):
         errors = f"{counts.substitutions}/{counts.deletions}/{counts.insertions}"
         rows.append([name, f"{100 * counts.wer:.2f}", errors, "–", "–", "–", "–", "–"])
@@ -164,7 +164,7 @@ def mp4_rows(recognizer: Recognizer, clips: Sequence[Clip]) -> list[list[Any]]:
                 words.append(recognizer(frame for frame, _ in iterate_frames(path)).glosses)
             found[f"mp4, {side} px"] = words
     for name, hypotheses in found.items():
-        counts = count_errors(references, hypotheses)
+        counts = count_errors(references=references, hypotheses=hypotheses)
         right = sum(a == b for a, b in zip(references, hypotheses, strict=True))
         errors = f"{counts.substitutions}/{counts.deletions}/{counts.insertions}"
         rows.append([name, len(clips), right, f"{100 * counts.wer:.2f}", errors])
