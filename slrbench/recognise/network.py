@@ -18,7 +18,6 @@ from slrbench.recognise.results import Recognition, Segment
 from slrbench.recognise.spikes import Spike, aligned_spikes, spikes_of
 from slrbench.recognise.view import View
 
-
 GREEDY = Decoder()
 """The best class of each step."""
 
