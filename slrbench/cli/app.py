@@ -43,6 +43,9 @@ COMMANDS = {
 }
 """Command to the line that ``--help`` shows for it. The module is the name with underscores."""
 
+ALIASES = {"recognise": "recognize"}
+"""Other spellings of commands; ``--help`` does not show them."""
+
 _OUR_PACKAGES = ("slrbench", "exporters")
 _LIGHT = "run it where all of slrbench's packages are; where few are: verify, bench, evaluate, list, report and doctor"
 
@@ -95,7 +98,7 @@ class _LazyGroup(TyperGroup):
             self.add_command(TyperCommand(name=name, help=line, short_help=line))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        name, _, rest = super().resolve_command(ctx, args)
+        name, _, rest = super().resolve_command(ctx, [*(ALIASES.get(arg, arg) for arg in args[:1]), *args[1:]])
         assert name is not None  # an unknown name was refused
         return name, load_command(name), rest
 

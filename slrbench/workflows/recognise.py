@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from exporters.artifact import write_text_atomically
 from slrbench.errors import BadInputError, RunFailedError, SlrbenchError
 from slrbench.recognise.captions import Caption, check_render_path, write_captioned
@@ -193,10 +196,10 @@ def _one(
     return Recognised(name=job.name, recognition=recognition, wrote=tuple(wrote))
 
 
-def _updates(online: OnlineRecogniser, frames: Iterator[object], *, endless: bool) -> Iterator[Update]:
+def _updates(online: OnlineRecogniser, frames: Iterator[NDArray[np.uint8]], *, endless: bool) -> Iterator[Update]:
     try:
         for frame in frames:
-            yield from online.push([frame])  # type: ignore[list-item]
+            yield from online.push([frame])
     except KeyboardInterrupt:
         if not endless:
             raise

@@ -106,6 +106,11 @@ def test_online_settles_the_same_word_and_prints_as_it_goes(reader, clip, video,
     assert "the network saw 1024 frames at a time" in err
 
 
+def test_the_command_is_found_in_both_spellings(capsys):
+    assert main(["recognise", "--help"]) == 0
+    assert "Print the glosses of videos" in capsys.readouterr().out
+
+
 # --- many videos ------------------------------------------------------------------------------------------------------
 
 
