@@ -57,7 +57,9 @@ class Prefetcher:
                 "--resume goes on from the last state",
             ) from error
         self._next = step + 1
-        return _unpacked(found)
+        made, unreadable = found
+        getattr(self._stream, "unreadable", {}).update(unreadable)
+        return _unpacked(made)
 
     def close(self) -> None:
         """End the workers."""
@@ -89,6 +91,9 @@ class _Steps(Dataset[tuple[Any, ...]]):
         self._stream = stream
 
     def __getitem__(self, step: int) -> tuple[Any, ...]:
+        return self._made(step), dict(getattr(self._stream, "unreadable", {}))
+
+    def _made(self, step: int) -> tuple[Any, ...]:
         # The loader would make errors into others of its own, with a traceback for a message and without the hint.
         try:
             drawn = self._stream[step]

@@ -32,7 +32,8 @@ def test_the_shape_is_the_crop_and_the_length_within_the_tempo(
     seed: int, frames: int, size: int, flip: bool, colour: float, tempo: float
 ) -> None:
     found = augment(clip(frames), np.random.default_rng(seed), size=size, flip=flip, colour=colour, tempo=tempo)
-    assert found.shape[1:] == (size, size, 3) and found.dtype == np.uint8
+    assert found.shape[1:] == (size, size, 3)
+    assert found.dtype == np.uint8
     assert max(1, np.floor(frames * (1 - tempo))) <= len(found) <= np.ceil(frames * (1 + tempo)) + 1
     again = augment(clip(frames), np.random.default_rng(seed), size=size, flip=flip, colour=colour, tempo=tempo)
     assert np.array_equal(found, again)
@@ -54,7 +55,8 @@ def test_tempo_keeps_the_order_and_both_ends(seed: int, tempo: float) -> None:
     found = augment(clip(40), np.random.default_rng(seed), size=20, colour=0.0, tempo=tempo)[:, 0, 0, 2].astype(int)
     assert (np.diff(found) >= 0).all()
     share = len(found) / 40
-    assert found[0] <= 1 / share and found[-1] >= 39 - 1 / share
+    assert found[0] <= 1 / share
+    assert found[-1] >= 39 - 1 / share
 
 
 @given(seed=st.integers(0, 2**32))
