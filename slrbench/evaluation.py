@@ -12,10 +12,11 @@ from typing import Any, Literal
 import jiwer
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from slrbench.ctc import greedy_decode
 from slrbench.data.batching import normalise
-from slrbench.data.corpus import Clip, Split, Vocabulary
+from slrbench.data.corpus import Clip, Split, Vocabulary, readable_clips
 from slrbench.errors import BadInputError, RunFailedError
 from slrbench.records import ErrorCounts, Record
 
@@ -28,6 +29,8 @@ class EvaluationResult(Record):
     sequences_wrong: int
     references: tuple[tuple[str, ...], ...]
     hypotheses: tuple[tuple[str, ...], ...]
+    unreadable: dict[str, str] = Field(default_factory=dict)
+    """Clips that could not be read, and why; nothing of them is in the figures or the sequences."""
     clip_errors: tuple[int, ...]
     """Substitutions, deletions and insertions of each clip; they add up to those of ``counts``."""
 
@@ -102,7 +105,9 @@ def evaluate(
 ) -> EvaluationResult:
     """Decode the clips of ``split`` greedily and count errors against their glosses.
 
-    Clips of different length are never padded together: a batch holds clips of equal length only.
+    Clips of different length are never padded together: a batch holds clips of equal length only. Clips that cannot be
+    read are left out and named in the result. A gloss that the vocabulary has not is a word like any other, and so an
+    error.
 
     Args:
         infer: from video, float32 ``(B, 3, T, H, W)`` in [-1, 1] or uint8 ``(B, T, H, W, 3)``, to log-probabilities
@@ -115,13 +120,15 @@ def evaluate(
         progress: called with (clips done, clips in all).
 
     Raises:
-        BadInputError: the split is empty, a clip has no gloss, or the network's classes are not the vocabulary's.
+        BadInputError: the split is empty or unreadable, a clip has no gloss, or the network's classes are not the
+            vocabulary's.
         RunFailedError: the output is not (T', B, C), or has NaN in it.
     """
     total = len(split) if limit is None else min(limit, len(split))
     references: dict[int, tuple[str, ...]] = {}
     hypotheses: dict[int, tuple[str, ...]] = {}
-    for group in _equal_lengths(split, total, batch):
+    unreadable: dict[str, str] = {}
+    for group in _equal_lengths(readable_clips(split, range(total), unreadable), batch):
         frames = np.stack([clip.frames for _, clip in group])
         video = frames if input_kind == "uint8" else normalise(frames)
         decoded = _decode(infer(video), len(group), vocabulary)
@@ -129,24 +136,31 @@ def evaluate(
             references[index] = clip.glosses
             hypotheses[index] = vocabulary.decode(labels)
         if progress is not None:
-            progress(len(references), total)
-    ordered = tuple(references[i] for i in range(total)), tuple(hypotheses[i] for i in range(total))
+            progress(len(references) + len(unreadable), total)
+    if unreadable and not references:
+        name, reason = next(iter(unreadable.items()))
+        raise BadInputError(
+            f"none of the {total} clips of {split.name} can be read, for example {name}: {reason}",
+            hint="python -m slrbench data SPEC names every such clip",
+        )
+    read = sorted(references)
+    ordered = tuple(references[i] for i in read), tuple(hypotheses[i] for i in read)
     counts, clip_errors = _align(*ordered)
     return EvaluationResult(
         counts=counts,
         clip_errors=clip_errors,
-        clips=total,
+        clips=len(read),
+        unreadable=unreadable,
         sequences_wrong=sum(reference != hypothesis for reference, hypothesis in zip(*ordered, strict=True)),
         references=ordered[0],
         hypotheses=ordered[1],
     )
 
 
-def _equal_lengths(split: Split, total: int, batch: int) -> Iterator[list[tuple[int, Clip]]]:
+def _equal_lengths(clips: Iterator[tuple[int, Clip]], batch: int) -> Iterator[list[tuple[int, Clip]]]:
     """Groups of at most ``batch`` clips of equal frame count, with their indices."""
     waiting: dict[int, list[tuple[int, Clip]]] = {}
-    for index in range(total):
-        clip = split[index]
+    for index, clip in clips:
         group = waiting.setdefault(len(clip.frames), [])
         group.append((index, clip))
         if len(group) == batch:

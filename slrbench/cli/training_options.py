@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 Preset = Annotated[str, typer.Option("--preset", metavar="NAME", help="smoke, demo or full; see 'list presets'.")]
 Data = Annotated[
-    str | None, typer.Option("--data", metavar="SPEC", help="Corpus, for example fingerspelling:letters=10,size=48.")
+    str | None,
+    typer.Option(
+        "--data", metavar="SPEC", help="Corpus: fingerspelling:letters=10,size=48, or phoenix2014:PATH; see 'data'."
+    ),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of weights and clips.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; every core by default.")]
@@ -133,5 +136,5 @@ def answer(card: "CheckpointCard", models: Path, *, json: bool) -> None:
             [name, f"{100 * c.wer:.2f}", c.substitutions, c.deletions, c.insertions, c.reference_words]
             for name, c in card.wer.items()
         ]
-        console.result(console.table(rows, ["Split", "WER (%)", "Sub", "Del", "Ins", "Letters"]))
+        console.result(console.table(rows, ["Split", "WER (%)", "Sub", "Del", "Ins", "Words"]))
     console.wrote([folder / CARD_NAME], next_command=f"python -m slrbench export {folder}")

@@ -51,13 +51,22 @@ class CorpusIndex:
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What a person must know of how the files were read."""
-    _rows: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    rows_sha256: str = ""
+    """Over all annotations, in order, whether their frames were found or not."""
 
     def add(
-        self, split: str, clip_id: str, *, source: ClipSource | None, looked_in: str, glosses: Sequence[str], signer: str
+        self,
+        split: str,
+        clip_id: str,
+        *,
+        source: ClipSource | None,
+        looked_in: str,
+        glosses: Sequence[str],
+        signer: str,
     ) -> None:
         """Take one annotation in; a clip without frames or without glosses is left out and noted."""
-        self._rows.update(repr((split, clip_id, tuple(glosses), signer)).encode())
+        row = repr((self.rows_sha256, split, clip_id, tuple(glosses), signer))
+        self.rows_sha256 = hashlib.sha256(row.encode()).hexdigest()
         if source is None:
             self.leave_out(split, clip_id, f"no frames in {looked_in}")
         elif not glosses:
@@ -70,10 +79,6 @@ class CorpusIndex:
         """Note a clip that is not used."""
         self.left_out.append(LeftOut(clip_id=clip_id, split=split, reason=reason))
 
-    def rows_sha256(self) -> str:
-        """SHA-256 over all annotations, in order, found or not."""
-        return self._rows.hexdigest()
-
 
 def read_rows(path: Path, delimiter: str, columns: Iterable[str], *, what: str) -> list[tuple[int, dict[str, str]]]:
     """Rows of a table with a header, quotes being plain characters; with the number of each line.
@@ -85,8 +90,9 @@ def read_rows(path: Path, delimiter: str, columns: Iterable[str], *, what: str) 
     names = [name.strip() for name in lines[0].split(delimiter)] if lines else []
     missing = [column for column in columns if column not in names]
     if missing:
+        found = "".join(lines[:1])[:100]
         raise BadInputError(
-            f"{path} is not {what}: its first line has no column {', '.join(missing)}, but {(lines or [''])[0][:100]!r}",
+            f"{path} is not {what}: its first line has no column {', '.join(missing)}, but {found!r}",
             hint=f"expected {delimiter.join(columns)}",
         )
     rows = []

@@ -1,8 +1,8 @@
 """Anybody's corpus: a table of ``path, glosses, split, signer``, one line for each clip.
 
-``path`` is a video file or a folder of frames, relative to the table. The table is CSV (separated by commas, semicolons,
-tabs or pipes: the header tells) or JSONL, one object a line. Glosses are separated by spaces; in JSONL they may be a
-list, and may then contain spaces. ``signer`` may be left out, and so may splits that are not needed.
+``path`` is a video file or a folder of frames, relative to the table. The table is CSV (separated by commas,
+semicolons, tabs or pipes: the header tells) or JSONL, one object a line. Glosses are separated by spaces; in JSONL they
+may be a list, and may then contain spaces. ``signer`` may be left out, and so may splits that are not needed.
 """
 
 import csv

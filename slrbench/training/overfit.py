@@ -14,7 +14,7 @@ import torch
 
 from slrbench.ctc import greedy_decode, is_feasible
 from slrbench.data.batching import collate, normalise
-from slrbench.data.corpus import Clip, Split
+from slrbench.data.corpus import Clip, Split, readable_clips
 from slrbench.errors import BadInputError
 from slrbench.evaluation import count_errors
 from slrbench.models.ctc_head import CtcOutput, Recogniser
@@ -37,8 +37,8 @@ def choose_clips(split: Split, settings: OverfitSettings, *, stride: int) -> lis
         BadInputError: the split has not so many clips that can be used.
     """
     clips: list[Clip] = []
-    for index in np.random.default_rng(settings.seed).permutation(len(split)):
-        clip = split[int(index)]
+    order = map(int, np.random.default_rng(settings.seed).permutation(len(split)))
+    for _, clip in readable_clips(split, order):
         if clip.labels and is_feasible(clip.labels, len(clip.frames), stride):
             clips.append(clip)
         if len(clips) == settings.samples:

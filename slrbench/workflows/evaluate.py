@@ -3,7 +3,7 @@
 Shapes: B clips, T frames, T' output steps, C classes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,10 @@ Progress = Callable[[str, int, int], None]
 
 SPLIT = "test"
 """The split whose clips are packed for other machines, and then taken from there."""
+
+
+NAMED = 10
+"""Clips that are named before they are only counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +94,7 @@ def evaluate_path(
     target = _find(path, backend)
     require_runtime(target.backend, folder)
     if data is None and target.card is None:
-        raise BadInputError(f"{path} has no card that names its corpus", hint="--data fingerspelling:... names one")
+        raise BadInputError(f"{path} has no card that names its corpus", hint="--data KIND:... names one")
     packed = packed_clips_in(folder) if data is None and split == SPLIT else None
     corpus = packed or open_corpus(data or (target.card.data if target.card is not None else ""))
     vocabulary, notes = _vocabulary(target.card, corpus, asked_for=data is not None)
@@ -140,12 +144,20 @@ def evaluate_path(
         height=corpus.frame_size[0],
         width=corpus.frame_size[1],
     )
+    if found.unreadable:
+        notes = (*notes, unreadable_note(split, tuple(found.unreadable)))
     if packed is not None:
         about = packed.about
         some = "" if found.clips == len(about.clips) else f"{found.clips} of "
         packed_clips = f"the {len(about.clips)} packed clips of {about.split_clips} in {about.split}"
         notes = (*notes, f"measured on {some}{packed_clips}")
     return Evaluation(accuracy=accuracy, result=found, notes=(*target.notes, *notes))
+
+
+def unreadable_note(split: str, clips: Sequence[str]) -> str:
+    """Says which clips are not in a word error rate."""
+    shown = ", ".join(clips[:NAMED]) + (f" and {len(clips) - NAMED} more" if len(clips) > NAMED else "")
+    return f"{len(clips)} clips of {split} cannot be read and are left out: {shown}"
 
 
 def _find(path: Path, backend: str | None) -> _Target:

@@ -14,8 +14,13 @@ from slrbench.training.network import infer_with
 Progress = Callable[[str, int, int], None]
 
 
-def measure_wer(model: Recogniser, corpus: Corpus, progress: Progress) -> dict[str, ErrorCounts]:
-    """Word errors on every split but ``train`` that has clips, greedy decoding."""
+def measure_wer(
+    model: Recogniser, corpus: Corpus, progress: Progress, unreadable: dict[str, str] | None = None
+) -> dict[str, ErrorCounts]:
+    """Word errors on every split but ``train`` that has clips, greedy decoding.
+
+    Clips that cannot be read are noted in ``unreadable``, the clip's name to what is wrong with it.
+    """
     infer = infer_with(model.eval(), next(model.parameters()).device)
     wer = {}
     for name in corpus.split_names:
@@ -26,7 +31,10 @@ def measure_wer(model: Recogniser, corpus: Corpus, progress: Progress) -> dict[s
         def report(done: int, total: int, name: str = name) -> None:
             progress(f"WER on {name}", done, total)
 
-        wer[name] = evaluate(infer, split, corpus.vocabulary, batch=8, progress=report).counts
+        found = evaluate(infer, split, corpus.vocabulary, batch=8, progress=report)
+        wer[name] = found.counts
+        if unreadable is not None:
+            unreadable.update(found.unreadable)
     return wer
 
 
