@@ -13,6 +13,7 @@ Expected: the loader gives at least 10 times the clips that the student takes, a
 import argparse
 import csv
 import os
+import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
@@ -65,19 +66,26 @@ def main() -> None:
         begin = perf_counter()
         report = fill(corpus.reader, sources, workers=arguments.workers)
         seconds = perf_counter() - begin
-        print(f"{os.cpu_count()} CPUs; {len(sources)} clips of {arguments.frames} frames, {WIDTH} x {HEIGHT} pixels")
-        print(f"decoding into the cache: {report.written / seconds:.1f} clips/s ({arguments.workers} workers)")
+        show(f"{os.cpu_count()} CPUs; {len(sources)} clips of {arguments.frames} frames, {WIDTH} x {HEIGHT} pixels")
+        show(f"decoding into the cache: {report.written / seconds:.1f} clips/s ({arguments.workers} workers)")
         rates = {
             workers: loader_rate(corpus, workers, arguments.steps) for workers in sorted({0, 1, arguments.workers})
         }
         for workers, rate in rates.items():
-            print(f"loader alone, from the cache, {workers} workers: {rate:.1f} clips/s")
+            show(f"loader alone, from the cache, {workers} workers: {rate:.1f} clips/s")
         consumed, share, alone = training(corpus, arguments.workers, arguments.steps)
-        print(
-            f"student in training at {arguments.size} pixels, alone: {alone:.2f} clips/s; with the loader: {consumed:.2f}"
+        show(
+            f"student in training at {arguments.size} pixels, alone: {alone:.2f} clips/s, "
+            f"with the loader {consumed:.2f}"
         )
-        print(f"loader / student: {max(rates.values()) / alone:.1f} times (goal: at least 10)")
-        print(f"share of the time that training waits for data: {100 * share:.2f} % (goal: under 5 %)")
+        show(f"loader / student: {max(rates.values()) / alone:.1f} times (goal: at least 10)")
+        show(f"share of the time that training waits for data: {100 * share:.2f} % (goal: under 5 %)")
+
+
+def show(line: str) -> None:
+    """Write one line."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def write_corpus(folder: Path, clips: int, frames: int) -> Path:
@@ -128,7 +136,7 @@ def training(corpus: IndexedCorpus, workers: int, steps: int) -> tuple[float, fl
     timed = Timed(trainer.batches)
     trainer.batches = timed  # type: ignore[assignment]
     seconds: list[float] = []
-    for step in range(3 + steps):
+    for _ in range(3 + steps):
         begin = perf_counter()
         _one_step(trainer)
         seconds.append(perf_counter() - begin)

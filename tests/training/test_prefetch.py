@@ -11,9 +11,15 @@ import torch
 
 from slrbench.data import open_corpus
 from slrbench.data.batching import Batch
+from slrbench.data.indexed import IndexedCorpus
 from slrbench.errors import BadInputError, RunFailedError
+from slrbench.models.registry import build_model
+from slrbench.models.spec import ModelSpec
 from slrbench.training.batches import BatchStream, TrainingBatch
+from slrbench.training.config import OptimisationConfig
+from slrbench.training.loop import Trainer
 from slrbench.training.prefetch import Prefetcher
+from tests.data.videos import break_in_five_ways, grey_frames, write_video
 
 
 @dataclass
@@ -113,3 +119,46 @@ def test_workers_end_with_the_prefetcher(tmp_path: Path) -> None:
     assert len(multiprocessing.active_children()) == 2
     batches.close()
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_of_200_videos_5_are_broken_and_training_runs_on_the_195(tmp_path: Path, cached: bool) -> None:
+    data = write_video(tmp_path / "first.mkv", grey_frames(8)).read_bytes()
+    names = [f"clip{index:03d}.mkv" for index in range(195)]
+    for name in names:
+        (tmp_path / name).write_bytes(data)
+    broken = break_in_five_ways(tmp_path)
+    missing = broken.pop("no such file").name  # a manifest leaves it out when it is opened
+    names += [path.name for path in broken.values()]
+    rows = [f"{name},{'AB'[index % 2]},train" for index, name in enumerate([*names, missing])]
+    table = tmp_path / "all.csv"
+    table.write_text("\n".join(["path,glosses,split", *rows]) + "\n", encoding="utf-8")
+    corpus = open_corpus(f"manifest:{table},size=24", cache=tmp_path / "cache" if cached else None)
+    assert isinstance(corpus, IndexedCorpus)
+    assert [left_out.clip_id for left_out in corpus.left_out] == [missing]
+    spec = ModelSpec(architecture="student", num_classes=3, width_mult=0.25, conv_channels=8, lstm_hidden=8)
+    config = OptimisationConfig(steps=199, batch_size=1, curriculum_steps=0, warmup_steps=0)
+    trainer = Trainer(build_model(spec), corpus, config, seed=0, workers=2)
+    taken = Recording(trainer.batches)
+    trainer.batches = taken  # type: ignore[assignment]
+    trainer.run()
+    assert trainer.stream.steps_per_epoch == 199  # one epoch, one clip a step
+    assert sorted(trainer.stream.unreadable) == sorted(path.name for path in broken.values())
+    assert all(fault in trainer.stream.unreadable[path.name] for fault, path in broken.items())
+    assert taken.clips == 195
+    assert trainer.result.clips_dropped == 0
+
+
+class Recording:
+    """Counts the clips that a training takes."""
+
+    def __init__(self, batches: Prefetcher) -> None:
+        self.batches, self.clips = batches, 0
+
+    def __getitem__(self, step: int) -> TrainingBatch:
+        found = self.batches[step]
+        self.clips += 0 if found.batch is None else len(found.batch.lengths)
+        return found
+
+    def close(self) -> None:
+        self.batches.close()
