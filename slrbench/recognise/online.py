@@ -27,10 +27,13 @@ WINDOW = 64
 STRIDE = 16
 """Frames between two runs where nothing else is asked for."""
 
-SEAM = 2
-"""Output steps by which a spike may move from one window to the next and still be the same."""
+SEAM = 1
+"""Output steps by which a spike may move from one window to the next and still be the same.
 
-REACH = 4 * SEAM
+Equal glosses are two steps apart at least, with a blank between them: more could not be told from a second one.
+"""
+
+REACH = 8
 """Output steps before the line from which spikes of two windows are matched."""
 
 
@@ -166,7 +169,8 @@ class OnlineRecogniser:
         for spike in spikes:
             if spike.last < earliest - REACH:
                 continue
-            same = next((p for p in partners if p.label == spike.label and _gap(p, spike) <= SEAM), None)
+            alike = [p for p in partners if p.label == spike.label and _gap(p, spike) <= SEAM]
+            same = min(alike, key=lambda p, s=spike: (_gap(p, s), abs(p.first - s.first)), default=None)
             if same is not None:
                 partners = partners[partners.index(same) + 1 :]
             elif spike.first >= self._settled_to or (
