@@ -169,10 +169,9 @@ class OnlineRecogniser:
         for spike in spikes:
             if spike.last < earliest - REACH:
                 continue
-            alike = [p for p in partners if p.label == spike.label and _gap(p, spike) <= SEAM]
-            same = min(alike, key=lambda p, s=spike: (_gap(p, s), abs(p.first - s.first)), default=None)
+            same = _nearest(spike, partners)
             if same is not None:
-                partners = partners[partners.index(same) + 1 :]
+                partners = partners[same + 1 :]
             elif spike.first >= self._settled_to or (
                 # Late: the window before had it beyond its line, this one has it before, where nothing else stands.
                 spike.last >= earliest and all(p.last < spike.first for p in settled)
@@ -183,6 +182,16 @@ class OnlineRecogniser:
     def _segments(self, spikes: Iterable[Spike]) -> tuple[Segment, ...]:
         duration_s = self._count / self._network.frames_per_second
         return tuple(self._network.segment(spike, duration_s) for spike in spikes)
+
+
+def _nearest(spike: Spike, partners: Sequence[Spike]) -> int | None:
+    """Index of the partner that is the same spike in another window; None where none is."""
+    alike = [
+        (_gap(partner, spike), abs(partner.first - spike.first), index)
+        for index, partner in enumerate(partners)
+        if partner.label == spike.label and _gap(partner, spike) <= SEAM
+    ]
+    return min(alike)[2] if alike else None
 
 
 def _gap(one: Spike, other: Spike) -> int:

@@ -142,8 +142,8 @@ def test_a_folder_of_pictures_and_a_pipe_are_videos(reader, clip, video, tmp_pat
 
     with av.open(str(tmp_path / "word.mkv"), "w") as container:
         stream = container.add_stream("h264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
-        for frame in clip.frames:
+        stream.width, stream.height, stream.pix_fmt = 256, 256, "yuv420p"
+        for frame in plain_video([clip]):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
     for more in ((), ("--render", tmp_path / "seen.mp4")):
