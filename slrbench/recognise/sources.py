@@ -17,6 +17,8 @@ from slrbench.errors import BadInputError
 STDIN = "-"
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
+_LIVE = "what comes through a pipe live needs a format without an index at its end, such as Matroska or MPEG-TS"
+
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -39,8 +41,13 @@ def frames_of(name: str, frames_per_second: float) -> Iterator[NDArray[np.uint8]
     from slrbench.data.video import iterate_frames
 
     source = sys.stdin.buffer if name == STDIN else path
-    for frame, _ in iterate_frames(source, frames_per_second=frames_per_second):
-        yield frame
+    try:
+        for frame, _ in iterate_frames(source, frames_per_second=frames_per_second):
+            yield frame
+    except BadInputError as error:
+        if name != STDIN:
+            raise
+        raise BadInputError(error.message, hint=_LIVE) from error
 
 
 def is_camera(name: str) -> bool:

@@ -167,7 +167,7 @@ def _target(wanted: Path | None, stem: str, suffix: str, *, several: bool) -> Pa
 def _one(
     recognizer: Recognizer, job: _Job, wishes: Wishes, on_update: Callable[[str, Update], None] | None
 ) -> Recognised:
-    with _kept(job) as source:
+    with _kept(job, live=wishes.online is not None) as source:
         shown = _Shown()
         frames = frames_of(source, recognizer.frames_per_second)
         if wishes.online is None:
@@ -208,9 +208,12 @@ def _updates(online: OnlineRecogniser, frames: Iterator[NDArray[np.uint8]], *, e
 
 
 @contextmanager
-def _kept(job: _Job) -> Iterator[str]:
-    """Where the frames are read from: what comes through a pipe is kept in a file where it is needed a second time."""
-    if job.render is None or can_be_read_again(job.name):
+def _kept(job: _Job, *, live: bool) -> Iterator[str]:
+    """Where the frames are read from: what comes through a pipe is kept in a file, unless it is recognised live.
+
+    A file can be read a second time, and from its end: many containers have their index there.
+    """
+    if can_be_read_again(job.name) or is_camera(job.name) or (live and job.render is None):
         yield job.name
         return
     with tempfile.TemporaryDirectory(prefix="slrbench-") as folder:
