@@ -43,6 +43,18 @@ class BadInputError(SlrbenchError):
     exit_code = ExitCode.BAD_INPUT
 
 
+class UnreadableClipError(BadInputError):
+    """One clip of a corpus cannot be read. Training and evaluation name it and go on without it."""
+
+    def __init__(self, clip_id: str, reason: str) -> None:
+        """Keep the clip's name and what is wrong with its file."""
+        super().__init__(
+            f"clip {clip_id} cannot be read: {reason}", hint="python -m slrbench data SPEC names every such clip"
+        )
+        self.clip_id = clip_id
+        self.reason = reason
+
+
 class UnavailableError(SlrbenchError):
     """The backend or the device is not available on this machine."""
 

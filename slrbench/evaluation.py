@@ -1,23 +1,24 @@
 """Word error rate of anything that maps video to log-probabilities: a module, or an exported file on its runtime.
 
-NumPy and jiwer only. Shapes: B clips, T frames, T' output steps, C classes with the blank at index 0.
+No torch. Shapes: B clips, T frames, T' output steps, C classes with the blank at index 0.
 
-Errors are counted by jiwer with unit costs for substitution, deletion and insertion, over all clips together:
-WER = (S + D + I) / N. (The PHOENIX scripts weigh 4, 3 and 3 while aligning, and may so count a little more.)
+How errors are counted is ``slrbench.scoring``'s. References are glosses, not labels: what is not in the vocabulary
+counts as the error that it is.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-import jiwer
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from slrbench.ctc import greedy_decode
 from slrbench.data.batching import normalise
-from slrbench.data.corpus import Clip, Split, Vocabulary
+from slrbench.data.corpus import Clip, Corpus, Split, Vocabulary, readable_clips
 from slrbench.errors import BadInputError, RunFailedError
 from slrbench.records import ErrorCounts, Record
+from slrbench.scoring import PLAIN, RULES, Alignment, ScoringRule, rule_named, score
 
 
 class EvaluationResult(Record):
@@ -27,9 +28,23 @@ class EvaluationResult(Record):
     clips: int
     sequences_wrong: int
     references: tuple[tuple[str, ...], ...]
+    """As they were scored: after the clean-up of ``scoring``."""
     hypotheses: tuple[tuple[str, ...], ...]
+    """As they were scored."""
+    glosses: tuple[tuple[str, ...], ...] = ()
+    """References before the clean-up."""
+    decoded: tuple[tuple[str, ...], ...] = ()
+    """Hypotheses before the clean-up."""
+    unreadable: dict[str, str] = Field(default_factory=dict)
+    """Clips that could not be read, and why; nothing of them is in the figures or the sequences."""
     clip_errors: tuple[int, ...]
     """Substitutions, deletions and insertions of each clip; they add up to those of ``counts``."""
+    scoring: str = PLAIN.name
+    alignment: Alignment = PLAIN.alignment
+    other_alignment: ErrorCounts | None = None
+    """The same words by the alignment that was not chosen."""
+    unknown_words: int = 0
+    """Reference words that the network has no class for."""
 
     @property
     def clip_words(self) -> tuple[int, ...]:
@@ -42,54 +57,6 @@ class EvaluationResult(Record):
         return self.counts.wer
 
 
-def count_errors(references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[str]]) -> ErrorCounts:
-    """Substitutions, deletions and insertions over all pairs; a hypothesis may be empty.
-
-    A gloss is one word whatever characters are in it, spaces among them.
-
-    Raises:
-        BadInputError: there is no pair, or a reference is empty (its error rate would be undefined).
-        ValueError: the two lists differ in length.
-    """
-    return _align(references, hypotheses)[0]
-
-
-def _align(
-    references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[str]]
-) -> tuple[ErrorCounts, tuple[int, ...]]:
-    """Errors over all pairs, and how many each pair has."""
-    if len(references) != len(hypotheses):
-        raise ValueError(f"{len(references)} references do not go with {len(hypotheses)} hypotheses")
-    if not references:
-        raise BadInputError("there is nothing to score: no clip was given", hint="choose another split, or more clips")
-    empty = [i for i, reference in enumerate(references) if not reference]
-    if empty:
-        raise BadInputError(
-            f"the reference of clip {empty[0]} is empty ({len(empty)} of {len(references)}): its WER is undefined",
-            hint="leave clips without glosses out",
-        )
-    tokens: dict[str, str] = {}
-
-    def words(glosses: Sequence[str]) -> str:
-        return " ".join(tokens.setdefault(gloss, f"g{len(tokens)}") for gloss in glosses)
-
-    found = jiwer.process_words([words(glosses) for glosses in references], [words(glosses) for glosses in hypotheses])
-    counts = ErrorCounts(
-        substitutions=found.substitutions,
-        deletions=found.deletions,
-        insertions=found.insertions,
-        reference_words=sum(len(reference) for reference in references),
-    )
-    return counts, tuple(sum(map(_errors, chunks)) for chunks in found.alignments)
-
-
-def _errors(chunk: jiwer.AlignmentChunk) -> int:
-    """Errors in one stretch of an alignment: one per word of the longer side, none where both are equal."""
-    if chunk.type == "equal":
-        return 0
-    return max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
-
-
 def evaluate(
     infer: Callable[[NDArray[Any]], NDArray[np.float32]],
     split: Split,
@@ -98,11 +65,16 @@ def evaluate(
     batch: int = 1,
     limit: int | None = None,
     input_kind: Literal["float32", "uint8"] = "float32",
+    decode: Callable[[NDArray[np.float32]], Sequence[tuple[int, ...]]] = greedy_decode,
+    scoring: ScoringRule = PLAIN,
+    alignment: Alignment | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationResult:
-    """Decode the clips of ``split`` greedily and count errors against their glosses.
+    """Decode the clips of ``split`` and count errors against their glosses.
 
-    Clips of different length are never padded together: a batch holds clips of equal length only.
+    Clips of different length are never padded together: a batch holds clips of equal length only. Clips that cannot be
+    read are left out and named in the result. A gloss that the vocabulary has not is a word like any other, and so an
+    error.
 
     Args:
         infer: from video, float32 ``(B, 3, T, H, W)`` in [-1, 1] or uint8 ``(B, T, H, W, 3)``, to log-probabilities
@@ -112,41 +84,78 @@ def evaluate(
         batch: most clips in one call.
         limit: only the first so many clips.
         input_kind: which of the two videos ``infer`` takes.
+        decode: from log-probabilities ``(T', B, C)`` to the labels of each clip, such as a ``Decoder``.
+        scoring: the convention; see ``scoring_of`` for a corpus's own.
+        alignment: in place of the convention's.
         progress: called with (clips done, clips in all).
 
     Raises:
-        BadInputError: the split is empty, a clip has no gloss, or the network's classes are not the vocabulary's.
+        BadInputError: the split is empty or unreadable, a clip has no gloss, or the network's classes are not the
+            vocabulary's.
         RunFailedError: the output is not (T', B, C), or has NaN in it.
     """
     total = len(split) if limit is None else min(limit, len(split))
     references: dict[int, tuple[str, ...]] = {}
     hypotheses: dict[int, tuple[str, ...]] = {}
-    for group in _equal_lengths(split, total, batch):
+    unreadable: dict[str, str] = {}
+    for group in _equal_lengths(readable_clips(split, range(total), unreadable), batch):
         frames = np.stack([clip.frames for _, clip in group])
         video = frames if input_kind == "uint8" else normalise(frames)
-        decoded = _decode(infer(video), len(group), vocabulary)
+        log_probs = infer(video)
+        _check(log_probs, len(group), vocabulary)
+        decoded = decode(log_probs)
         for (index, clip), labels in zip(group, decoded, strict=True):
             references[index] = clip.glosses
             hypotheses[index] = vocabulary.decode(labels)
         if progress is not None:
-            progress(len(references), total)
-    ordered = tuple(references[i] for i in range(total)), tuple(hypotheses[i] for i in range(total))
-    counts, clip_errors = _align(*ordered)
+            progress(len(references) + len(unreadable), total)
+    if unreadable and not references:
+        name, reason = next(iter(unreadable.items()))
+        raise BadInputError(
+            f"none of the {total} clips of {split.name} can be read, for example {name}: {reason}",
+            hint="python -m slrbench data SPEC names every such clip",
+        )
+    order = sorted(references)
+    said, read = [references[i] for i in order], [hypotheses[i] for i in order]
+    found = score(references=said, hypotheses=read, rule=scoring, alignment=alignment)
     return EvaluationResult(
-        counts=counts,
-        clip_errors=clip_errors,
-        clips=total,
-        sequences_wrong=sum(reference != hypothesis for reference, hypothesis in zip(*ordered, strict=True)),
-        references=ordered[0],
-        hypotheses=ordered[1],
+        counts=found.counts,
+        clip_errors=found.clip_errors,
+        clips=len(order),
+        unreadable=unreadable,
+        sequences_wrong=sum(r != h for r, h in zip(found.references, found.hypotheses, strict=True)),
+        references=found.references,
+        hypotheses=found.hypotheses,
+        glosses=tuple(said),
+        decoded=tuple(read),
+        scoring=scoring.name,
+        alignment=found.alignment,
+        other_alignment=found.aligned("sclite" if found.alignment == "unit" else "unit").counts,
+        unknown_words=_unknown_words(said, vocabulary, scoring),
     )
 
 
-def _equal_lengths(split: Split, total: int, batch: int) -> Iterator[list[tuple[int, Clip]]]:
+def scoring_of(corpus: Corpus) -> ScoringRule:
+    """The convention that figures of a corpus follow: the corpus's own, or that of its kind, or ``plain``."""
+    kind = corpus.spec.partition(":")[0]  # of packed clips, too, which say which corpus they are of
+    return rule_named(getattr(corpus, "scoring", None) or (kind if kind in RULES else PLAIN.name))
+
+
+def _unknown_words(references: Sequence[Sequence[str]], vocabulary: Vocabulary, scoring: ScoringRule) -> int:
+    """Words that no output can be, before or after the clean-up."""
+    known = set(vocabulary.glosses)
+    cleaned = {word for gloss in known for word in scoring.reference((gloss,))}
+    return sum(
+        gloss not in known and not cleaned.issuperset(scoring.reference((gloss,)))
+        for reference in references
+        for gloss in reference
+    )
+
+
+def _equal_lengths(clips: Iterator[tuple[int, Clip]], batch: int) -> Iterator[list[tuple[int, Clip]]]:
     """Groups of at most ``batch`` clips of equal frame count, with their indices."""
     waiting: dict[int, list[tuple[int, Clip]]] = {}
-    for index in range(total):
-        clip = split[index]
+    for index, clip in clips:
         group = waiting.setdefault(len(clip.frames), [])
         group.append((index, clip))
         if len(group) == batch:
@@ -154,7 +163,7 @@ def _equal_lengths(split: Split, total: int, batch: int) -> Iterator[list[tuple[
     yield from waiting.values()
 
 
-def _decode(log_probs: NDArray[np.float32], batch: int, vocabulary: Vocabulary) -> list[tuple[int, ...]]:
+def _check(log_probs: NDArray[np.float32], batch: int, vocabulary: Vocabulary) -> None:
     if log_probs.ndim != 3 or log_probs.shape[1] != batch:
         raise RunFailedError(
             f"the output has shape {log_probs.shape}, expected (T', {batch}, {vocabulary.num_classes})",
@@ -171,4 +180,3 @@ def _decode(log_probs: NDArray[np.float32], batch: int, vocabulary: Vocabulary) 
             f"{int(np.isnan(log_probs).sum())} of {log_probs.size} outputs are NaN",
             hint="python -m slrbench verify says what is wrong with the file",
         )
-    return greedy_decode(log_probs)

@@ -115,6 +115,8 @@ WITHOUT_TORCH = (
     "slrbench.measure.load_worker",
     "slrbench.measure.rounds",
     "slrbench.measure.worker",
+    "slrbench.recognise.captions",
+    "slrbench.recognise.online",
     "slrbench.records",
     "slrbench.reporting.decision",
     "slrbench.reporting.derive",
@@ -130,6 +132,8 @@ WITHOUT_TORCH = (
     "slrbench.workflows.evaluate",
     "slrbench.workflows.export_plan",
     "slrbench.workflows.pack",
+    "slrbench.workflows.recognise",
+    "slrbench.workflows.recognizer",
     "slrbench.workflows.verify",
     "slrbench.workflows.verify_pack",
 )

@@ -29,6 +29,7 @@ COMMANDS = {
     "overfit": "Check that a network can learn: 0 % WER on a handful of clips.",
     "verify": "Check that a checkpoint or an artifact gives log-probabilities, line by line.",
     "evaluate": "Word error rate of a checkpoint or an artifact on a split.",
+    "recognize": "Print the glosses of a video with start, end and confidence; live with --online.",
     "export": "Export a checkpoint to TorchScript, ONNX, OpenVINO and TensorRT, and prove parity.",
     "pack": "Pack a model into one archive that another machine verifies and benches without torch.",
     "bench": "Measure latency, throughput, memory and size of artifacts, on several backends.",
@@ -41,6 +42,9 @@ COMMANDS = {
     "doctor": "Which backends work here, why the others do not, and how to get them.",
 }
 """Command to the line that ``--help`` shows for it. The module is the name with underscores."""
+
+ALIASES = {"recognise": "recognize"}
+"""Other spellings of commands; ``--help`` does not show them."""
 
 _OUR_PACKAGES = ("slrbench", "exporters")
 _LIGHT = "run it where all of slrbench's packages are; where few are: verify, bench, evaluate, list, report and doctor"
@@ -94,7 +98,7 @@ class _LazyGroup(TyperGroup):
             self.add_command(TyperCommand(name=name, help=line, short_help=line))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        name, _, rest = super().resolve_command(ctx, args)
+        name, _, rest = super().resolve_command(ctx, [*(ALIASES.get(arg, arg) for arg in args[:1]), *args[1:]])
         assert name is not None  # an unknown name was refused
         return name, load_command(name), rest
 

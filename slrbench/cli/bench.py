@@ -124,6 +124,14 @@ def command(
     stride: load_options.Stride = None,
     latency_bound_ms: load_options.LatencyBound = load_options.BOUND_MS,
     load_seconds: load_options.LoadSeconds = load_options.SECONDS,
+    video: Annotated[
+        Path | None,
+        typer.Option(
+            "--video",
+            metavar="FILE",
+            help="Time this video from its bytes to glosses as well (scope pixels_to_glosses); for --batch 1.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the order within rounds, and of random weights.")] = 0,
     name: Annotated[str, typer.Option("--name", help="The report's folder is called <date>-<name>.")] = "bench",
     output: Annotated[
@@ -178,6 +186,7 @@ def command(
             wer_clips=wer_clips,
             settings=settings_of(quick=quick, rounds=rounds, processes=processes, budget=budget, seed=seed),
             baseline=baseline,
+            video="" if video is None else str(video),
             load=load_options.load_settings(
                 load=load, streams=streams, stride=stride, bound_ms=latency_bound_ms, seconds=load_seconds, seed=seed
             ),

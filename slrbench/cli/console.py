@@ -58,9 +58,9 @@ def _style(text: str, code: str, stream: TextIO) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if coloured else text
 
 
-def result(text: str) -> None:
-    """Print a part of the command's result to stdout."""
-    print(text, file=sys.stdout)
+def result(text: str, *, flush: bool = False) -> None:
+    """Print a part of the command's result to stdout; ``flush`` where somebody reads it while it goes on."""
+    print(text, file=sys.stdout, flush=flush)
 
 
 def print_json(value: Any) -> None:
@@ -71,6 +71,15 @@ def print_json(value: Any) -> None:
     """
     # Escapes instead of other alphabets: a stream's plain characters would change the data.
     print(json.dumps(value, indent=2, allow_nan=False, default=_jsonable), file=sys.stdout)
+
+
+def json_line(value: Any) -> None:
+    """Print one JSON document in one line to stdout at once; several make a stream of them.
+
+    Raises:
+        ValueError: a figure is NaN or infinite, which JSON cannot say.
+    """
+    print(json.dumps(value, allow_nan=False, default=_jsonable), file=sys.stdout, flush=True)
 
 
 def _jsonable(value: Any) -> Any:

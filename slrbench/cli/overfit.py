@@ -134,11 +134,9 @@ def _settings(option: str | None, **given: Any) -> "OverfitSettings":
 
 def _with_size(data: str, size: int | None) -> str:
     """The corpus spec with its frame size replaced."""
-    if size is None:
-        return data
-    kind, _, options = data.partition(":")
-    kept = [each for each in options.split(",") if each and not each.startswith("size=")]
-    return f"{kind}:{','.join([*kept, f'size={size}'])}"
+    from slrbench.data.options import with_option
+
+    return data if size is None else with_option(data, "size", str(size))
 
 
 def _spec(role: "Role", corpus: "Corpus", *, preset: str, width: float | None, lstm_hidden: int | None) -> "ModelSpec":

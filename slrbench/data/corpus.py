@@ -3,12 +3,14 @@
 Shapes: T frames, H height, W width. Frames are RGB, uint8.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from slrbench.errors import UnreadableClipError
 
 BLANK_TOKEN = "<blank>"
 
@@ -29,6 +31,11 @@ class Vocabulary:
         index = {gloss: i + 1 for i, gloss in enumerate(self.glosses)}
         return tuple(index[gloss] for gloss in glosses)
 
+    def encode_known(self, glosses: Sequence[str]) -> tuple[int, ...]:
+        """Class indices of those glosses that are in the vocabulary; the others have none and are left out."""
+        index = {gloss: i + 1 for i, gloss in enumerate(self.glosses)}
+        return tuple(index[gloss] for gloss in glosses if gloss in index)
+
     def decode(self, labels: Sequence[int]) -> tuple[str, ...]:
         """Glosses of class indices 1 .. C-1; raises IndexError for the blank or an index out of range."""
         if any(not 1 <= label < self.num_classes for label in labels):
@@ -43,7 +50,9 @@ class Clip:
     clip_id: str
     frames: NDArray[np.uint8]  # (T, H, W, 3)
     glosses: tuple[str, ...]
-    labels: tuple[int, ...]  # class indices, 1 .. C-1
+    labels: tuple[int, ...]
+    """Class indices, 1 .. C-1, of the glosses. A gloss outside the vocabulary (of dev or test) has none: what is scored
+    are the glosses, in which it stays and is an error."""
     signer: str
     boundaries: tuple[tuple[int, int], ...] | None = None
     """First frame and one past the last frame of each gloss, where the corpus knows them."""
@@ -62,11 +71,15 @@ class Split(Protocol):
         ...
 
     def __getitem__(self, index: int) -> Clip:
-        """The clip at ``index``; raises IndexError outside 0 .. len-1."""
+        """The clip at ``index``; raises IndexError outside 0 .. len-1, UnreadableClipError for a broken file."""
         ...
 
     def label_length(self, index: int) -> int:
         """Number of glosses of the clip at ``index``, without rendering or decoding it."""
+        ...
+
+    def frame_count(self, index: int) -> int | None:
+        """Frames of the clip at ``index``; None where only rendering or decoding it would tell."""
         ...
 
 
@@ -117,3 +130,20 @@ class Corpus(Protocol):
     def statistics(self) -> Mapping[str, object]:
         """Counts that a person checks first, as JSON-ready values."""
         ...
+
+
+def readable_clips(
+    split: Split, indices: Iterable[int], unreadable: dict[str, str] | None = None
+) -> Iterator[tuple[int, Clip]]:
+    """The clips at ``indices`` with their indices, without those that cannot be read.
+
+    These are noted in ``unreadable``, the clip's name to what is wrong with it.
+    """
+    for index in indices:
+        try:
+            clip = split[index]
+        except UnreadableClipError as error:
+            if unreadable is not None:
+                unreadable[error.clip_id] = error.reason
+            continue
+        yield index, clip

@@ -59,6 +59,10 @@ class FingerspellingSplit:
         """Number of letters of the clip at ``index``."""
         return len(self.utterance(index).letters)
 
+    def frame_count(self, index: int) -> int | None:
+        """Only rendering would tell."""
+        return None
+
     def __getitem__(self, index: int) -> Clip:
         """Spell and render the clip at ``index``: ``(T, size, size, 3)`` RGB."""
         if not 0 <= index < self.clips:

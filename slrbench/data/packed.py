@@ -17,7 +17,7 @@ from pydantic import Field
 
 from exporters.artifact import atomic_path
 from exporters.parity_cases import UNREADABLE, load_arrays
-from slrbench.data.corpus import Clip, Corpus, Split, Vocabulary
+from slrbench.data.corpus import Clip, Corpus, Split, Vocabulary, readable_clips
 from slrbench.errors import BadInputError
 from slrbench.records import ErrorCounts, Record
 
@@ -44,6 +44,9 @@ class AboutClips(Record):
     glosses: tuple[str, ...] = Field(description="class i + 1 is glosses[i]")
     frames_per_second: float = Field(gt=0.0)
     clips: tuple[PackedClip, ...] = Field(min_length=1)
+    out_of_vocabulary: tuple[str, ...] = Field(
+        default=(), description="glosses of these clips that no class stands for: each is an error"
+    )
     reference: ErrorCounts | None = Field(
         default=None, description="word errors of the checkpoint itself on these very clips"
     )
@@ -70,6 +73,10 @@ class PackedSplit:
         """Number of glosses of the clip at ``index``."""
         return len(self.about.clips[index].glosses)
 
+    def frame_count(self, index: int) -> int | None:
+        """Frames of the clip at ``index``."""
+        return len(self.frames[index])
+
     def __getitem__(self, index: int) -> Clip:
         """The clip at ``index``."""
         if not 0 <= index < len(self.frames):
@@ -79,7 +86,7 @@ class PackedSplit:
             clip_id=clip.clip_id,
             frames=self.frames[index],
             glosses=clip.glosses,
-            labels=self.vocabulary.encode(clip.glosses),
+            labels=self.vocabulary.encode_known(clip.glosses),
             signer=clip.signer,
         )
 
@@ -165,7 +172,7 @@ def write_packed_clips(
         OSError: the file cannot be written.
     """
     source = corpus.split(split)
-    chosen = [source[index] for index in range(min(clips, len(source)))]
+    chosen = [clip for _, clip in readable_clips(source, range(min(clips, len(source))))]
     if not chosen:
         raise BadInputError(f"there are no clips of {split} to pack", hint="choose another corpus")
     about = AboutClips(
@@ -176,6 +183,7 @@ def write_packed_clips(
         glosses=corpus.vocabulary.glosses,
         frames_per_second=corpus.frames_per_second,
         clips=tuple(PackedClip(clip_id=c.clip_id, glosses=c.glosses, signer=c.signer) for c in chosen),
+        out_of_vocabulary=tuple(sorted({g for c in chosen for g in c.glosses} - set(corpus.vocabulary.glosses))),
         reference=reference,
     )
     arrays = {
@@ -231,6 +239,6 @@ def _check_arrays(about: AboutClips, frames: NDArray[np.uint8], lengths: NDArray
         raise ValueError(f"lengths are not those of {len(about.clips)} clips of at least one frame")
     if int(lengths.sum()) != len(frames):
         raise ValueError(f"{len(frames)} frames, the lengths say {int(lengths.sum())}")
-    unknown = {gloss for clip in about.clips for gloss in clip.glosses} - set(about.glosses)
+    unknown = {gloss for clip in about.clips for gloss in clip.glosses} - {*about.glosses, *about.out_of_vocabulary}
     if unknown:
         raise ValueError(f"glosses that are not in the vocabulary: {' '.join(sorted(unknown)[:10])}")

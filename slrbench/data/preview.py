@@ -25,8 +25,16 @@ _INK = (235, 235, 235)
 _HELD = (120, 220, 140)
 
 
-def write_preview(corpus: Corpus, path: Path, *, split: str = "test", clips: int = 6) -> None:
+def write_preview(corpus: Corpus, path: Path, *, split: str = "test", clips: int = 6, plain: bool = False) -> None:
     """Write a contact sheet (.png, .jpg) or a video (.gif, .mp4) of a split's first clips.
+
+    Args:
+        corpus: whose clips.
+        path: the file.
+        split: of the corpus.
+        clips: how many.
+        plain: a video of the frames alone, as a camera would give them, to be recognised; contact sheets stay as
+            they are.
 
     Raises:
         BadInputError: another suffix, a missing folder, an unknown split, or one without clips.
@@ -43,15 +51,16 @@ def write_preview(corpus: Corpus, path: Path, *, split: str = "test", clips: int
     chosen = [source[i] for i in range(min(clips, len(source)))]
     if not chosen:
         raise BadInputError(f"split {split!r} of {corpus.spec} has no clips to show", hint="--split test")
+    drawn = plain_video if plain else captioned_video
     with atomic_path(path) as temporary:
         if suffix in PICTURES:
             Image.fromarray(contact_sheet(chosen)).save(temporary)
         elif suffix == ".gif":
-            frames = [Image.fromarray(frame) for frame in captioned_video(chosen)]
+            frames = [Image.fromarray(frame) for frame in drawn(chosen)]
             duration_ms = round(1000 / corpus.frames_per_second)
             frames[0].save(temporary, save_all=True, append_images=frames[1:], duration=duration_ms, loop=0)
         else:
-            _write_mp4(captioned_video(chosen), temporary, corpus.frames_per_second)
+            write_mp4(drawn(chosen), temporary, corpus.frames_per_second)
 
 
 def contact_sheet(clips: list[Clip]) -> NDArray[np.uint8]:
@@ -110,7 +119,18 @@ def captioned_video(clips: list[Clip], *, side: int = 256) -> list[NDArray[np.ui
     return frames
 
 
-def _write_mp4(frames: list[NDArray[np.uint8]], path: Path, frames_per_second: float) -> None:
+def plain_video(clips: list[Clip], *, side: int = 256) -> list[NDArray[np.uint8]]:
+    """The frames of the clips one after another, enlarged."""
+    frames = [Image.fromarray(frame) for clip in clips for frame in clip.frames]
+    return [np.asarray(frame.resize((side, side), Image.Resampling.NEAREST)) for frame in frames]
+
+
+def write_mp4(frames: list[NDArray[np.uint8]], path: Path, frames_per_second: float) -> None:
+    """Write frames ``(H, W, 3)`` of even height and width as H.264.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     with av.open(str(path), mode="w", format="mp4") as container:
         stream = container.add_stream("h264", rate=round(frames_per_second))
         stream.height, stream.width = frames[0].shape[:2]

@@ -5,9 +5,10 @@ from statistics import median
 from typing import Any
 
 from slrbench.errors import SlrbenchError
-from slrbench.measure.gathered import actual_of, fields_of, warnings_of
+from slrbench.measure.gathered import actual_of, fields_of, pixels_of, warnings_of
 from slrbench.measure.gpu_rounds import GpuRounds
 from slrbench.measure.process import Worker
+from slrbench.measure.settings import PixelSettings
 from slrbench.records import Candidate, Interval, Measurement
 from slrbench.statistics.bootstrap import median_interval
 
@@ -86,11 +87,12 @@ class Cell:
             self.samples("end_to_end_s"), self.of_each_sample("round"), process_of=self.of_each_sample("process")
         )
 
-    def measurement(self, *, min_calls: int) -> Measurement | None:
+    def measurement(self, *, min_calls: int, video: PixelSettings | None = None) -> Measurement | None:
         """Everything as a record; None where no round was measured.
 
         Args:
             min_calls: of a round; one with fewer is warned of.
+            video: what was timed from pixels to glosses.
         """
         if not self.visits:
             return None
@@ -125,6 +127,7 @@ class Cell:
             device_memory_bytes=_most_of_each(answer["device_memory_bytes"] for answer in answers),
             gpu=gpu,
             warnings=tuple(self._warnings(min_calls)),
+            pixels=pixels_of([(v.round, v.process, v.answer) for v in self.visits], video),
             **fields_of(answers, opened=opened, round_of=round_of, gpu=gpu),
         )
 

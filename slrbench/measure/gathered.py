@@ -7,13 +7,15 @@ order in which they came, which a journal can keep: JSON.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from slrbench.errors import SlrbenchError
 from slrbench.measure.output_check import Outputs, check_against, check_round, output_check
 from slrbench.measure.process import Worker
+from slrbench.measure.settings import PixelSettings
 from slrbench.measure.timing_inputs import MOST_INPUTS
-from slrbench.records import Candidate, Energy, OutputCheck, ParallelRun
+from slrbench.records import Candidate, Energy, OutputCheck, ParallelRun, PixelsToGlosses
 
 THROTTLED = "throttled"
 FOREIGN_GPU = "foreign GPU work"
@@ -24,8 +26,9 @@ Answer = Mapping[str, Any]
 class Gatherer:
     """Completes answers to ``round`` of all candidates of a run."""
 
-    def __init__(self, scratch: Path, *, seed: int, limit_s: float) -> None:
-        """Files go to ``scratch``; ``seed`` chooses the calls whose outputs are compared."""
+    def __init__(self, scratch: Path, *, seed: int, limit_s: float, video: PixelSettings | None = None) -> None:
+        """Files go to ``scratch``; ``seed`` chooses the calls whose outputs are compared; ``video`` is an extra."""
+        self._video = video
         self._scratch = scratch
         self._seed = seed
         self._limit_s = limit_s
@@ -59,7 +62,7 @@ class Gatherer:
         if path is not None:
             answer |= self._compared(Path(path), answer["inputs"]["inputs"], candidate, source)
         if last_rule is not None:
-            answer["extras"] = self._extras(worker, last_rule)
+            answer["extras"] = self._extras(worker, last_rule, candidate)
         return answer
 
     def _compared(self, path: Path, inputs: int, candidate: Candidate, source: str) -> dict[str, Any]:
@@ -75,12 +78,54 @@ class Gatherer:
             return {"checked": found.record(), "against": against.record()}
         return {"checked": found.record()}
 
-    def _extras(self, worker: Worker, rule: dict[str, Any]) -> dict[str, Any]:
+    def _extras(self, worker: Worker, rule: dict[str, Any], candidate: Candidate) -> dict[str, Any]:
+        video = None if self._video is None else _video_input(self._video, candidate)
         try:
-            return worker.ask("extras", limit_s=self._limit_s, rule=rule)
+            return worker.ask("extras", limit_s=self._limit_s, rule=rule, video=video)
         except SlrbenchError as error:
             worker.close(at_once=True)
             return {"failed": error.message}
+
+
+def _video_input(video: PixelSettings, candidate: Candidate) -> dict[str, Any] | None:
+    """The command to time the video on a candidate; None for several clips at a time, which one video is not."""
+    if candidate.batch > 1:
+        return None
+    size = candidate.height, candidate.width
+    resize = video.resize.get(candidate.model, size)
+    return {
+        "path": video.path,
+        "sha256": video.sha256,
+        "resize": resize if resize[0] >= size[0] and resize[1] >= size[1] else size,
+        "size": size,
+        "frames": candidate.frames,
+        "frames_per_second": video.frames_per_second,
+    }
+
+
+def pixels_of(visits: Sequence[tuple[int, int, Answer]], video: PixelSettings | None) -> PixelsToGlosses | None:
+    """The calls from bytes to glosses of all processes; None where there are none.
+
+    Args:
+        visits: round, process and answer to ``round`` of each, in order.
+        video: what was timed.
+    """
+    found = [(r, p, extras["pixels"]) for r, p, a in visits if "pixels" in (extras := a.get("extras") or {})]
+    timed = [each for each in found if "failed" not in each[2]]
+    if not timed or video is None:
+        return None
+    last = timed[-1][2]
+    return PixelsToGlosses(
+        video=Path(video.path).name,
+        video_sha256=video.sha256,
+        source_height=last["source_size"][0],
+        source_width=last["source_size"][1],
+        samples_s=tuple(value for _, _, one in timed for value in one["samples_s"]),
+        round_of=tuple(round_ for round_, _, one in timed for _ in one["samples_s"]),
+        process_of=tuple(process for _, process, one in timed for _ in one["samples_s"]),
+        parts_s={name: median(one["parts_s"][name] for _, _, one in timed) for name in last["parts_s"]},
+        labels=tuple(last["labels"]),
+    )
 
 
 def fields_of(
@@ -121,6 +166,8 @@ def warnings_of(answers: Sequence[Answer]) -> list[str]:
     warnings += _output_check(answers)[1]
     if failed := [extras["failed"] for extras in _extras(answers) if extras.get("failed")]:
         warnings.append(f"throughput with several requests was not measured: {failed[-1]}")
+    if lost := [pixels["failed"] for e in _extras(answers) if "failed" in (pixels := e.get("pixels") or {})]:
+        warnings.append(f"the video was not timed from pixels to glosses: {lost[-1]}")
     return warnings
 
 

@@ -155,7 +155,7 @@ def _status(session: Session, cell: Cell, round_: int) -> Status:
 
 
 def _result(session: Session) -> MeasureResult:
-    min_calls = session.settings.sampling.min_calls
+    min_calls, video = session.settings.sampling.min_calls, session.settings.video
     planned = [cell for cell in session.cells if not cell.copy]
     candidates = [cell.candidate for cell in planned]
     measurements: list[Measurement] = []
@@ -166,7 +166,7 @@ def _result(session: Session) -> MeasureResult:
         if cell.error is not None:
             skipped.append(skipped_row(cell.candidate, _shape_words(cell.candidate, candidates) + cell.error.message))
             errors.append(cell.error)
-        elif (measurement := cell.measurement(min_calls=min_calls)) is not None:
+        elif (measurement := cell.measurement(min_calls=min_calls, video=video)) is not None:
             if index == session.baseline:
                 baseline = len(measurements)
             measurements.append(measurement)
@@ -177,7 +177,7 @@ def _result(session: Session) -> MeasureResult:
         errors=tuple(errors),
         order=tuple(session.order),
         baseline=baseline,
-        control=None if copy is None or copy.error is not None else copy.measurement(min_calls=min_calls),
+        control=None if copy is None or copy.error is not None else copy.measurement(min_calls=min_calls, video=video),
         control_error=None if copy is None else copy.error,
         spent_s=session.spent_s(),
         ended=session.ended,

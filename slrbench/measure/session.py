@@ -60,7 +60,7 @@ class Session:
                 if device not in self._watches:
                     self._watches[device] = GpuWatch(device)
                 cell.gpu = GpuRounds(self._watches[device])
-        self._gatherer = Gatherer(scratch, seed=settings.seed, limit_s=settings.limit_s)
+        self._gatherer = Gatherer(scratch, seed=settings.seed, limit_s=settings.limit_s, video=settings.video)
         self._before_s = 0.0
         self._began = perf_counter_ns()
         self._ended: int | None = None

@@ -12,6 +12,17 @@ TARGET = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
+class PixelSettings:
+    """The video of ``pixels_to_glosses``, and how each network wants its frames."""
+
+    path: str
+    sha256: str
+    resize: dict[str, tuple[int, int]]
+    """Model to the height and width to which frames are brought before the crop; their own where it is not named."""
+    frames_per_second: float = 25.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeasureSettings:
     """How much is measured."""
 
@@ -28,6 +39,8 @@ class MeasureSettings:
     """A worker that does not answer a command in this time is ended."""
     most_workers: int = 16
     """Processes alive at a time; beyond it the one that rested longest is ended, and started anew at its next turn."""
+    video: PixelSettings | None = None
+    """The video that is timed from its bytes to glosses, once in the life of a process; None: none is."""
     budget_s: float | None = None
     """Seconds for all rounds: once every candidate had its ``rounds``, further ones visit those whose interval is
     widest, until all are narrow enough or the time is spent. None: there are no further rounds."""

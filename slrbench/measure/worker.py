@@ -100,6 +100,7 @@ class _Worker:
         self._own = OwnOutputs(0)
         self._device = "cpu"
         self._threads = 1
+        self._input_kind = "float32"
         self._meter: EnergyMeter | None = None
         self._counters: SystemCounters | None = None
         self._so_far: RoundSoFar | None = None
@@ -145,6 +146,7 @@ class _Worker:
             already_hashed=hashed,
         )
         loaded = perf_counter_ns()
+        self._input_kind = input_kind
         self._device, self._threads = "cuda" if backend == "trt" and device == "cpu" else device, threads
         parts = {"import": seconds(imported - begin), "load": seconds(loaded - imported)}
         if video is not None:
@@ -228,12 +230,28 @@ class _Worker:
             "outputs": outputs,
         }
 
-    def extras(self, *, rule: dict[str, Any]) -> dict[str, Any]:
-        """What is measured once: several requests in flight, and one clip over and over.
+    def extras(self, *, rule: dict[str, Any], video: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What is measured once: several requests in flight, one clip over and over, a video from bytes to glosses.
 
-        After the last round, since further sessions of a runtime take memory.
+        After the last round, since further sessions of a runtime and a video decoder take memory.
         """
         sampling = SamplingRule(**rule)
+        found = self._parallel_and_repeated(sampling)
+        return found if video is None else found | {"pixels": self._pixels(sampling, video)}
+
+    def _pixels(self, sampling: SamplingRule, video: dict[str, Any]) -> dict[str, Any]:
+        from slrbench.measure.pixels import VideoInput, pixel_passes  # what it needs is no memory of the rounds
+
+        try:
+            return pixel_passes(
+                self.runner, VideoInput.of(video), perf_counter_ns, sampling, input_kind=self._input_kind
+            )
+        except SlrbenchError as error:  # the rest of what was measured stays
+            return {"failed": error.message}
+        except ModuleNotFoundError as error:
+            return {"failed": f"the package {error.name} is not installed here"}
+
+    def _parallel_and_repeated(self, sampling: SamplingRule) -> dict[str, Any]:
         time_s = sampling.throughput_time_s
         if time_s <= 0:
             return {"parallel": [], "parallel_note": "", "repeated_ratios": []}

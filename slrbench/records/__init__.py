@@ -23,6 +23,7 @@ from slrbench.records.measured import (
     OperatorTime,
     OutputCheck,
     ParallelRun,
+    PixelsToGlosses,
     Profile,
     Skipped,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "OutputCheck",
     "ParallelRun",
     "ParityWord",
+    "PixelsToGlosses",
     "Profile",
     "Record",
     "Rejection",

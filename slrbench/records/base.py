@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 ParityWord = Literal["passed", "failed", "not run"]
-Scope = Literal["compute", "end_to_end"]
+Scope = Literal["compute", "end_to_end", "pixels_to_glosses"]
 SpeedVerdict = Literal["FASTER", "SLOWER", "SAME", "UNCLEAR"]
 FloorState = Literal["unknown", "invalid", "unresolved", "coarse", "good"]
 BoundBy = Literal["compute", "memory", "overhead"]

@@ -89,6 +89,25 @@ class OutputCheck(Record):
     caches: bool = Field(default=False, description="repeating one clip is faster by more than 10 %")
 
 
+class PixelsToGlosses(Record):
+    """Calls from the bytes of a video to glosses: decode, resize, network from host to host, CTC decoding.
+
+    A call takes as many frames of the video as a clip of the candidate has.
+    """
+
+    video: str = Field(description="name of the file")
+    video_sha256: str
+    source_height: int = Field(description="of the video's frames, pixels")
+    source_width: int
+    samples_s: tuple[float, ...] = Field(description="seconds of each call, in order")
+    round_of: tuple[int, ...] = Field(description="the round after which each was taken: the last of its process")
+    process_of: tuple[int, ...]
+    parts_s: dict[str, float] = Field(
+        description="decode, resize, network, ctc: the median of each over the calls of a process, and over processes"
+    )
+    labels: tuple[int, ...] = Field(description="class indices that the last call decoded to")
+
+
 class Measurement(Record):
     """Raw samples of one candidate and the conditions they were taken under."""
 
@@ -133,6 +152,7 @@ class Measurement(Record):
     parallel: tuple[ParallelRun, ...] = Field(default=(), description="offline throughput, by requests in flight")
     energy: Energy | None = Field(default=None, description="null: not asked for")
     output_check: OutputCheck | None = Field(default=None, description="null: nothing to compare with")
+    pixels: PixelsToGlosses | None = Field(default=None, description="null: not asked for, or not measured")
     warnings: tuple[str, ...] = ()
 
 

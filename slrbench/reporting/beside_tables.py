@@ -6,6 +6,7 @@ from slrbench.records import Candidate, MachinePeak, Measurement, ParallelRun, R
 from slrbench.reporting.candidate_names import Namer
 from slrbench.reporting.display import MISSING, number, percent
 from slrbench.reporting.markdown import Cells, bullets, first_that_fits, paragraphs, table
+from slrbench.reporting.pixel_tables import pixels_section
 from slrbench.reporting.worker_tables import cold_start_section, energy_section, outputs_section
 
 
@@ -16,6 +17,7 @@ def beside_sections(report: Report) -> Iterator[tuple[str, str]]:
     yield "Energy", energy_section(report.measurements)
     yield "Outputs of timed calls", outputs_section(report.measurements)
     yield "Cold start", cold_start_section(report.measurements)
+    yield "Pixels to glosses", pixels_section(report)
 
 
 # --- several requests in flight ---------------------------------------------------------------------------------------

@@ -27,7 +27,9 @@ _SHAPE = ("batch", "frames", "height", "width", "threads")
 
 
 def samples_of(measurement: Measurement, scope: Scope) -> tuple[float, ...]:
-    """The samples (s) of one scope."""
+    """The samples (s) of one scope; none of pixels to glosses, which is not paired by round."""
+    if scope == "pixels_to_glosses":
+        return ()
     return measurement.end_to_end_s if scope == "end_to_end" else measurement.compute_s
 
 

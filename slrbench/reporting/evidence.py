@@ -85,7 +85,9 @@ def measurement_of(row: SummaryRow, measurements: Sequence[Measurement]) -> Meas
 
 
 def samples_of(row: SummaryRow, measurement: Measurement) -> tuple[float, ...]:
-    """The samples (s) of the row's scope."""
+    """The samples (s) of the row's scope; none of pixels to glosses, of which nothing is decided."""
+    if row.scope == "pixels_to_glosses":
+        return ()
     return measurement.end_to_end_s if row.scope == "end_to_end" else measurement.compute_s
 
 

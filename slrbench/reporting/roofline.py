@@ -67,7 +67,7 @@ def roof_of(candidate: Candidate, measured_s: float, peaks: Iterable[MachinePeak
 def with_roofs(
     rows: Sequence[SummaryRow], measurements: Sequence[Measurement], peaks: Sequence[MachinePeak]
 ) -> tuple[SummaryRow, ...]:
-    """The rows with ``peak_share`` and ``bound_by`` of their compute time, on both scopes' rows."""
+    """The rows with ``peak_share`` and ``bound_by`` of their compute time, on the rows of the network alone."""
     computed: dict[int, Roof] = {}
     for row in rows:
         if row.scope == "compute" and row.measurement is not None:
@@ -78,7 +78,7 @@ def with_roofs(
         row.model_copy(
             update={"peak_share": computed[row.measurement].share, "bound_by": computed[row.measurement].bound_by}
         )
-        if row.measurement in computed
+        if row.measurement in computed and row.scope != "pixels_to_glosses"
         else row
         for row in rows
     )

@@ -13,6 +13,8 @@ How each figure is made:
 - ``throughput_clips_per_s``: calls x batch / wall time of the throughput pass, calls back to back, each from host to
   host. Measured, never batch / latency. ``frames_per_s`` is that times the frames of a clip, ``real_time_factor`` that
   over 25 Hz. There is one pass per candidate, so both scopes' rows carry its figures.
+- ``pixels_to_glosses`` rows: of calls from a video's bytes to glosses, taken once in a process and not in rounds; so
+  p50 is over processes, and there is no throughput pass.
 - ``joules_per_clip``: energy of calls back to back, by their clips; None where the machine does not count it.
 - ``device_p50_s``: like ``p50_s``, of the time between two events on the GPU's own stream. It leaves out what the host
   spends on launching, so it is no faster ``p50_s`` and compares with nothing but other device times.
@@ -23,7 +25,7 @@ No sample is dropped.
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from slrbench.records import Accuracy, Candidate, Measurement, Scope, SummaryRow
+from slrbench.records import Accuracy, Candidate, Measurement, PixelsToGlosses, Scope, SummaryRow
 from slrbench.statistics.bootstrap import median_interval
 from slrbench.statistics.percentiles import median_over_rounds, percentile_if_known
 from slrbench.statistics.tails import upper_bound
@@ -62,6 +64,8 @@ def summarise(measurements: Iterable[Measurement], accuracies: Iterable[Accuracy
             ("end_to_end", measurement.end_to_end_s),
         )
         rows += [_row(index, measurement, scope, samples, accuracy) for scope, samples in scopes if samples]
+        if measurement.pixels is not None and measurement.pixels.samples_s:
+            rows.append(_pixels_row(index, measurement, measurement.pixels, accuracy))
     return tuple(rows)
 
 
@@ -146,6 +150,21 @@ def _row(
         joules_per_clip=joules_per_clip(measurement),
         outputs_doubt=outputs_doubt(measurement),
     )
+
+
+def _pixels_row(index: int, measurement: Measurement, pixels: PixelsToGlosses, accuracy: Accuracy | None) -> SummaryRow:
+    """The row of calls from a video's bytes to glosses; what was measured of the network alone is left empty."""
+    alone = measurement.model_copy(
+        update={
+            "round_of": pixels.round_of,
+            "process_of": pixels.process_of,
+            "device_s": (),
+            "marks": {},
+            "throughput_calls": 0,
+            "energy": None,
+        }
+    )
+    return _row(index, alone, "pixels_to_glosses", pixels.samples_s, accuracy)
 
 
 def _peak_rss_bytes(measurement: Measurement) -> int | None:

@@ -3,23 +3,26 @@
 Shapes: B clips, T frames.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from slrbench.ctc import is_feasible
 from slrbench.data.batching import Batch, collate
-from slrbench.data.corpus import Clip, Corpus, Split
+from slrbench.data.corpus import Clip, Corpus, Split, readable_clips
 
 _POOL_BATCHES = 16  # batches whose clips are sorted by length together, so that little is padded
 
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """A batch, and how many clips were dropped from it because CTC could not align them."""
+    """A batch, None where no clip is left for it, and how many were dropped because CTC could not align them."""
 
     batch: Batch | None
     dropped: int
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Clips that could not be read so far, and why."""
 
 
 class BatchStream:
@@ -44,6 +47,7 @@ class BatchStream:
         self._first_difficulty = first_difficulty
         first = corpus.training_epoch(0, seed=seed, difficulty=1.0)
         self.steps_per_epoch = max(1, len(first) // batch_size)
+        self.unreadable: dict[str, str] = {}
         self._pool: tuple[tuple[int, int], list[list[Clip]]] | None = None
 
     def difficulty(self, epoch: int) -> float:
@@ -61,7 +65,7 @@ class BatchStream:
             self._pool = (epoch, pool), self._load(epoch, pool)
         clips = self._pool[1][position]
         kept = [clip for clip in clips if is_feasible(clip.labels, len(clip.frames), self._stride)]
-        return TrainingBatch(collate(kept) if kept else None, len(clips) - len(kept))
+        return TrainingBatch(collate(kept) if kept else None, len(clips) - len(kept), dict(self.unreadable))
 
     def _load(self, epoch: int, pool: int) -> list[list[Clip]]:
         split: Split = self._corpus.training_epoch(epoch, seed=self._seed, difficulty=self.difficulty(epoch))
@@ -69,8 +73,10 @@ class BatchStream:
         order = rng.permutation(len(split))
         batches = min(_POOL_BATCHES, self.steps_per_epoch - pool * _POOL_BATCHES)
         start = pool * _POOL_BATCHES * self._batch_size
-        clips = [split[int(i)] for i in order[start : start + batches * self._batch_size]]
+        wanted = map(int, order[start : start + batches * self._batch_size])
+        clips = [clip for _, clip in readable_clips(split, wanted, self.unreadable)]
         clips.sort(key=lambda clip: len(clip.frames))
         groups = [clips[i : i + self._batch_size] for i in range(0, len(clips), self._batch_size)]
+        groups += [[] for _ in range(batches - len(groups))]  # where clips could not be read
         shuffled = np.random.default_rng(np.random.SeedSequence((self._seed, epoch, pool))).permutation(len(groups))
         return [groups[int(i)] for i in shuffled]

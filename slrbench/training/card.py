@@ -23,6 +23,8 @@ WEIGHTS_NAME = "checkpoint.safetensors"
 CARD_TEXT_NAME = "CARD.md"
 NORMALISATION = "x/127.5-1"
 
+_SHOWN_GLOSSES = 60  # more than these are counted in CARD.md
+
 PROBE_FRAMES = 8
 PROBE_SEED = 20240229
 
@@ -168,7 +170,7 @@ def render_card(card: CheckpointCard) -> str:
         f"- Input: video at {card.frames_per_second:g} frames per second, {height} x {width} pixels, RGB, "
         f"`{card.normalisation}`, float32 `(B, 3, T, H, W)`",
         f"- Output: natural log-probabilities `(T', B, C)`, one step for {card.spec.stride} frames",
-        f"- Glosses: {' '.join(card.glosses)}",
+        f"- Glosses: {_glosses(card.glosses)}",
         f"- Weights: `{WEIGHTS_NAME}`, {card.weights_bytes / 1e6:.2f} MB, SHA-256 `{card.weights_sha256}`",
         "",
         "## Data",
@@ -231,6 +233,12 @@ def _controls(controls: dict[str, float]) -> list[str]:
         *[f"- {name}: {wer:.2%} WER" for name, wer in controls.items()],
         "",
     ]
+
+
+def _glosses(glosses: Sequence[str]) -> str:
+    if len(glosses) <= _SHOWN_GLOSSES:
+        return " ".join(glosses)
+    return f"{len(glosses)}, from {glosses[0]} to {glosses[-1]}; `{CARD_NAME}` names all"
 
 
 def _check_lines(checks: Sequence[CheckResult]) -> list[str]:

@@ -14,12 +14,12 @@ import torch
 
 from slrbench.ctc import greedy_decode, is_feasible
 from slrbench.data.batching import collate, normalise
-from slrbench.data.corpus import Clip, Split
+from slrbench.data.corpus import Clip, Split, readable_clips
 from slrbench.errors import BadInputError
-from slrbench.evaluation import count_errors
 from slrbench.models.ctc_head import CtcOutput, Recogniser
 from slrbench.models.registry import build_model
 from slrbench.models.spec import BLANK, ModelSpec
+from slrbench.scoring import count_errors
 from slrbench.training.network import ctc_loss, evaluation_mode, infer_with, refresh_batch_norm, to_device
 from slrbench.training.overfit_monitor import OverfitMonitor
 from slrbench.training.overfit_records import EpochStats, OverfitProgress, OverfitResult, OverfitSettings
@@ -37,8 +37,8 @@ def choose_clips(split: Split, settings: OverfitSettings, *, stride: int) -> lis
         BadInputError: the split has not so many clips that can be used.
     """
     clips: list[Clip] = []
-    for index in np.random.default_rng(settings.seed).permutation(len(split)):
-        clip = split[int(index)]
+    order = map(int, np.random.default_rng(settings.seed).permutation(len(split)))
+    for _, clip in readable_clips(split, order):
         if clip.labels and is_feasible(clip.labels, len(clip.frames), stride):
             clips.append(clip)
         if len(clips) == settings.samples:
@@ -98,7 +98,7 @@ class _Run:
         self.wer, self.best_wer, self.best_wer_epoch = 1.0, 1.0, 0
         self.first_zero_epoch: int | None = None
         self.good_since: int | None = None
-        self.counts = count_errors([clip.glosses for clip in clips], [() for _ in clips])
+        self.counts = count_errors(references=[clip.glosses for clip in clips], hypotheses=[() for _ in clips])
         self.history: list[EpochStats] = []
         self.warnings: list[str] = []
 
@@ -197,7 +197,9 @@ class _Run:
         with evaluation_mode(self.model):
             infer = infer_with(self.model, self.device)
             decoded = [greedy_decode(infer(normalise(clip.frames[None])))[0] for clip in self.clips]
-        self.counts = count_errors([_words(clip.labels) for clip in self.clips], [_words(labels) for labels in decoded])
+        self.counts = count_errors(
+            references=[_words(clip.labels) for clip in self.clips], hypotheses=[_words(labels) for labels in decoded]
+        )
         self.wer = self.counts.wer
         if self.wer < self.best_wer:
             self.best_wer, self.best_wer_epoch = self.wer, epoch

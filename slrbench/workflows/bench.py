@@ -26,6 +26,7 @@ from slrbench.workflows.bench_engines import make_missing_engines
 from slrbench.workflows.bench_journal import begun_in, conditions, once, open_journal
 from slrbench.workflows.bench_load import check_load
 from slrbench.workflows.bench_options import BenchOptions
+from slrbench.workflows.bench_video import check_video_file, with_video
 from slrbench.workflows.folders import check_writable
 from slrbench.workflows.untrained import build_untrained, parse_untrained
 
@@ -143,7 +144,7 @@ def _measure(
 
     result = measure(
         plan.candidates,
-        options.settings,
+        with_video(options.settings, options.video, draft.models),
         inputs=corpora.timing_inputs,
         baseline=draft.baseline,
         journal=journal,
@@ -173,6 +174,7 @@ def _check_beforehand(options: BenchOptions, folder: Path | None, *, resume: boo
     """What can be refused before anything is built or measured."""
     check_load(options.load)
     check_baseline(options.baseline, options.axes)
+    check_video_file(options.video)
     require_any([(way.backend, way.device) for way in options.axes.ways() if why_senseless(way) is None])
     for text in options.untrained:
         parse_untrained(text)

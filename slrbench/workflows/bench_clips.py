@@ -6,7 +6,7 @@ from pathlib import Path
 
 from slrbench.data import open_corpus
 from slrbench.data.batching import normalise
-from slrbench.data.corpus import Clip, Corpus, Split, Vocabulary
+from slrbench.data.corpus import Clip, Corpus, Split, Vocabulary, readable_clips
 from slrbench.data.packed import CLIPS_NAME, PackedCorpus, packed_clips_in
 from slrbench.errors import SlrbenchError
 from slrbench.evaluation import evaluate
@@ -46,6 +46,10 @@ class KeptClips:
     def label_length(self, index: int) -> int:
         """Number of glosses of the clip at ``index``."""
         return self._split.label_length(index)
+
+    def frame_count(self, index: int) -> int | None:
+        """Frames of the clip at ``index``, where the split knows."""
+        return self._split.frame_count(index)
 
 
 @dataclass
@@ -98,7 +102,9 @@ class Corpora:
         if found is None or found[1].frame_size != (candidate.height, candidate.width):
             return noise_inputs(candidate)
         _, corpus, split = found
-        clips = [split[i].frames for i in range(min(len(split), TIMING_CLIPS))]
+        clips = [clip.frames for _, clip in readable_clips(split, range(min(len(split), TIMING_CLIPS)))]
+        if not clips:
+            return noise_inputs(candidate)
         source = corpus.source if isinstance(corpus, PackedCorpus) else f"{SPLIT} clips of {corpus.spec}"
         return clip_inputs(candidate, clips, normalise, source=source)
 

@@ -28,6 +28,8 @@ class BenchOptions:
     """Scenarios and streams, after the rounds."""
     roofline: bool = True
     """Whether the machine's own peaks are measured, before the rounds and after them."""
+    video: str = ""
+    """A video that is timed from its bytes to glosses, too; empty: none."""
     baseline: str = ""
     """What is measured twice and compared with: ``[MODEL:]BACKEND``; empty: the first that can be measured."""
 

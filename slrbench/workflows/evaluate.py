@@ -3,7 +3,7 @@
 Shapes: B clips, T frames, T' output steps, C classes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from slrbench.runners.inputs import artifact_sha256
 from slrbench.runners.open import open_runner
 from slrbench.training.card import CheckpointCard, read_card
 from slrbench.workflows.archive import require_checkpoint, unless_unpacked
+from slrbench.workflows.caching import fill_cache
 from slrbench.workflows.stored_parity import device_of, require_runtime
 from slrbench.workflows.verify import find_entry, kind_of
 
@@ -30,6 +31,10 @@ Progress = Callable[[str, int, int], None]
 
 SPLIT = "test"
 """The split whose clips are packed for other machines, and then taken from there."""
+
+
+NAMED = 10
+"""Clips that are named before they are only counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +47,8 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Target:
-    """What is opened, and how."""
+class Target:
+    """What is opened, and how; ``card`` is None where none lies beside an artifact."""
 
     backend: str
     path: Path
@@ -63,6 +68,8 @@ def evaluate_path(
     backend: str | None = None,
     batch: int = 8,
     threads: int | None = None,
+    cache: Path | None = None,
+    workers: int = 0,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Decode a split with the file's own runtime and count the errors.
@@ -76,6 +83,8 @@ def evaluate_path(
             be the artifact's own.
         batch: most clips in one call; clips of equal length only go together.
         threads: threads of the runtime; every core where it is not given.
+        cache: folder of decoded clips, for a corpus of files.
+        workers: processes that decode clips for the cache; 0 decodes in this one.
         progress: told what is done, clips done, and clips in all.
 
     Raises:
@@ -87,14 +96,16 @@ def evaluate_path(
     folder = path if path.is_dir() else path.parent
     if backend is not None:
         require_runtime(backend, folder)
-    target = _find(path, backend)
+    target = find_target(path, backend)
     require_runtime(target.backend, folder)
     if data is None and target.card is None:
-        raise BadInputError(f"{path} has no card that names its corpus", hint="--data fingerspelling:... names one")
+        raise BadInputError(f"{path} has no card that names its corpus", hint="--data KIND:... names one")
     packed = packed_clips_in(folder) if data is None and split == SPLIT else None
-    corpus = packed or open_corpus(data or (target.card.data if target.card is not None else ""))
+    corpus = packed or open_corpus(data or (target.card.data if target.card is not None else ""), cache=cache)
     vocabulary, notes = _vocabulary(target.card, corpus, asked_for=data is not None)
     chosen = corpus.split(split)
+    told = progress or (lambda text, done, total: None)
+    fill_cache(corpus, workers=workers, progress=told, say=lambda line: None, splits=(split,), limit=clips)
     runner = open_runner(
         target.backend,
         target.path,
@@ -140,6 +151,8 @@ def evaluate_path(
         height=corpus.frame_size[0],
         width=corpus.frame_size[1],
     )
+    if found.unreadable:
+        notes = (*notes, unreadable_note(split, tuple(found.unreadable)))
     if packed is not None:
         about = packed.about
         some = "" if found.clips == len(about.clips) else f"{found.clips} of "
@@ -148,17 +161,29 @@ def evaluate_path(
     return Evaluation(accuracy=accuracy, result=found, notes=(*target.notes, *notes))
 
 
-def _find(path: Path, backend: str | None) -> _Target:
+def unreadable_note(split: str, clips: Sequence[str]) -> str:
+    """Says which clips are not in a word error rate."""
+    shown = ", ".join(clips[:NAMED]) + (f" and {len(clips) - NAMED} more" if len(clips) > NAMED else "")
+    return f"{len(clips)} clips of {split} cannot be read and are left out: {shown}"
+
+
+def find_target(path: Path, backend: str | None) -> Target:
+    """What ``path`` and ``backend`` mean together: the file, how it is opened, and the card that belongs to it.
+
+    Raises:
+        BadInputError: there is no such file, or the two do not belong together.
+        ExporterError: the manifest cannot be read.
+    """
     kind = kind_of(path)
     if kind == "checkpoint":
         card = read_card(path)
         folder = path if path.is_dir() else path.parent
         if backend in (None, "torch"):
             _require_checkpoint(folder)
-            return _Target(backend="torch", path=folder, sha256=card.weights_sha256, input_kind="float32", card=card)
+            return Target(backend="torch", path=folder, sha256=card.weights_sha256, input_kind="float32", card=card)
         entry = _entry_of(folder, str(backend))
         artifact = entry.artifact
-        return _Target(
+        return Target(
             backend=str(backend),
             path=folder / artifact.path,
             sha256=artifact.sha256,
@@ -171,8 +196,8 @@ def _find(path: Path, backend: str | None) -> _Target:
         raise BadInputError(f"{path} is a file of backend {kind}, not of {backend}", hint=f"--backend {kind}")
     found, card_beside = find_entry(path)
     if found is None:
-        return _Target(backend=kind, path=path, sha256=artifact_sha256(path), input_kind="float32", card=None)
-    return _Target(
+        return Target(backend=kind, path=path, sha256=artifact_sha256(path), input_kind="float32", card=None)
+    return Target(
         backend=kind,
         path=path,
         sha256=found.artifact.sha256,

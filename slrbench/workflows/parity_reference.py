@@ -6,6 +6,7 @@ graph is compared too.
 """
 
 from collections.abc import Sequence
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from exporters.input_adapter import EXAMPLE_SHAPE
 from exporters.parity import ParityInput
 from slrbench.ctc import check_log_probs, output_length
 from slrbench.data.batching import normalise
-from slrbench.data.corpus import Split
+from slrbench.data.corpus import Split, readable_clips
 from slrbench.errors import BadInputError, NegativeVerdictError
 from slrbench.models.ctc_head import Recogniser
 from slrbench.training.card import CheckpointCard
@@ -75,10 +76,14 @@ def parity_inputs(
     """
     height, width = frame_size
     largest = max(batch for batch, _ in CLIP_SHAPES)
-    if len(split) < largest:
-        raise BadInputError(f"the split {split.name!r} has {len(split)} clips, parity needs at least {largest}")
     wanted = sum(batch for batch, _ in CLIP_SHAPES)
-    frames = [split[index % len(split)].frames for index in range(wanted)]
+    found = [clip.frames for _, clip in islice(readable_clips(split, range(len(split))), wanted)]
+    if len(found) < largest:
+        raise BadInputError(
+            f"the split {split.name!r} has {len(found)} clips, parity needs at least {largest}",
+            hint="python -m slrbench data SPEC counts the clips of each split",
+        )
+    frames = [found[index % len(found)] for index in range(wanted)]
     if any(clip.shape[1:3] != frame_size for clip in frames):
         raise BadInputError(f"clips have frames of {frames[0].shape[1:3]} pixels, the network takes {frame_size}")
     inputs = []
@@ -100,8 +105,10 @@ def parity_inputs(
 def _laid_end_to_end(split: Split, first: int, length: int) -> NDArray[np.uint8]:
     """``length`` frames of the clips from ``first`` on."""
     parts: list[NDArray[np.uint8]] = []
-    while sum(len(part) for part in parts) < length:
-        parts.append(split[(first + len(parts)) % len(split)].frames)
+    for _, clip in readable_clips(split, (index % len(split) for index in count(first))):
+        parts.append(clip.frames)
+        if sum(len(part) for part in parts) >= length:
+            break
     return np.concatenate(parts)[:length]
 
 

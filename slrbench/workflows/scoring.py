@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from slrbench.data.corpus import Clip, Corpus, Split
-from slrbench.evaluation import evaluate
+from slrbench.evaluation import evaluate, scoring_of
 from slrbench.models.ctc_head import Recogniser
 from slrbench.records import ErrorCounts
 from slrbench.training.network import infer_with
@@ -14,8 +14,13 @@ from slrbench.training.network import infer_with
 Progress = Callable[[str, int, int], None]
 
 
-def measure_wer(model: Recogniser, corpus: Corpus, progress: Progress) -> dict[str, ErrorCounts]:
-    """Word errors on every split but ``train`` that has clips, greedy decoding."""
+def measure_wer(
+    model: Recogniser, corpus: Corpus, progress: Progress, unreadable: dict[str, str] | None = None
+) -> dict[str, ErrorCounts]:
+    """Word errors on every split but ``train`` that has clips, greedy decoding, by the corpus's own convention.
+
+    Clips that cannot be read are noted in ``unreadable``, the clip's name to what is wrong with it.
+    """
     infer = infer_with(model.eval(), next(model.parameters()).device)
     wer = {}
     for name in corpus.split_names:
@@ -26,7 +31,10 @@ def measure_wer(model: Recogniser, corpus: Corpus, progress: Progress) -> dict[s
         def report(done: int, total: int, name: str = name) -> None:
             progress(f"WER on {name}", done, total)
 
-        wer[name] = evaluate(infer, split, corpus.vocabulary, batch=8, progress=report).counts
+        found = evaluate(infer, split, corpus.vocabulary, batch=8, scoring=scoring_of(corpus), progress=report)
+        wer[name] = found.counts
+        if unreadable is not None:
+            unreadable.update(found.unreadable)
     return wer
 
 
@@ -51,6 +59,9 @@ class _Controlled:
     def label_length(self, index: int) -> int:
         return self.split.label_length(index)
 
+    def frame_count(self, index: int) -> int | None:
+        return self.split.frame_count(index)
+
 
 def _blank_video(clip: Clip, index: int) -> Clip:
     return replace(clip, frames=np.full_like(clip.frames, 128))
@@ -68,7 +79,8 @@ def control_runs(model: Recogniser, corpus: Corpus, *, clips: int = 100) -> dict
     """
     infer = infer_with(model.eval(), next(model.parameters()).device)
     controls = {"blank video": _blank_video, "shuffled frames": _shuffled_frames}
+    rule = scoring_of(corpus)
+    spoilt = {name: _Controlled(corpus.split("test"), spoil, clips) for name, spoil in controls.items()}
     return {
-        name: evaluate(infer, _Controlled(corpus.split("test"), spoil, clips), corpus.vocabulary, batch=8).counts.wer
-        for name, spoil in controls.items()
+        name: evaluate(infer, split, corpus.vocabulary, batch=8, scoring=rule).wer for name, split in spoilt.items()
     }

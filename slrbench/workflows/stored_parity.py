@@ -203,7 +203,7 @@ class StoredJudge:
             return None
         try:
             split = open_corpus(self.card.data).split(before.split)
-        except UnavailableError:
+        except (UnavailableError, BadInputError):  # its packages or its files are not on this machine
             return None
         return _Clips(split=split, count=before.clips, reference=before.reference)
 

@@ -22,6 +22,7 @@ from slrbench.training.loop import StepReport, Trainer
 from slrbench.training.overfit import choose_clips, run_overfit
 from slrbench.training.overfit_records import OverfitSettings
 from slrbench.training.verification import verify_model
+from slrbench.workflows.caching import fill_cache
 from slrbench.workflows.folders import check_writable
 from slrbench.workflows.provenance import initial_weights, start_of, training_identity, versions
 from slrbench.workflows.scoring import Progress, control_runs, measure_wer
@@ -45,6 +46,8 @@ class TrainingJob:
     """Whether the student starts from ImageNet weights."""
     overfit: bool = True
     """Whether the network must first pass the over-fitting test."""
+    cache: Path | None = None
+    """Folder of decoded clips, for corpora of files."""
 
     def model_id(self, role: Role) -> str:
         """Folder and id of the checkpoint."""
@@ -110,6 +113,7 @@ def train_checkpoint(
         return found
     check_writable(plan.folder)
     check_writable(job.states_folder)
+    fill_cache(plan.corpus, workers=job.config.workers, progress=progress, say=say)
     trainer = _trainer(plan)
     resumed = job.resume and trainer.load_state()
     overfit = _overfit(plan, progress, say) if job.overfit else None
@@ -126,7 +130,8 @@ def train_checkpoint(
 
 
 def _plan(role: Role, job: TrainingJob, teacher: Path | None) -> _Plan:
-    corpus = open_corpus(job.config.data)
+    corpus = open_corpus(job.config.data, cache=job.cache)
+    require_splits(corpus)
     model, card = load_teacher(teacher, job.config, corpus) if teacher is not None else (None, None)
     start = initial_weights(job.init if role == "teacher" else None, imagenet=job.imagenet and role == "student")
     return _Plan(
@@ -138,6 +143,16 @@ def _plan(role: Role, job: TrainingJob, teacher: Path | None) -> _Plan:
         teacher=model,
         teacher_card=card,
     )
+
+
+def require_splits(corpus: Corpus) -> None:
+    """Raises BadInputError where a split that training needs has no clips: it would be found out hours later."""
+    empty = [name for name in ("train", "dev", "test") if len(corpus.split(name)) == 0]
+    if empty:
+        raise BadInputError(
+            f"{corpus.spec} has no clips in {' and '.join(empty)}",
+            hint="train is trained on, dev is measured meanwhile, test at the end; python -m slrbench data counts them",
+        )
 
 
 def _trainer(plan: _Plan) -> Trainer:
@@ -158,6 +173,7 @@ def _trainer(plan: _Plan) -> Trainer:
         device=config.device,
         state_path=plan.state_path,
         identity=json.dumps(plan.identity, sort_keys=True),
+        workers=config.workers,
     )
 
 
@@ -166,7 +182,12 @@ def _finish(
 ) -> CheckpointCard:
     """Measure, save, verify, and only then let go of the state."""
     model, result, corpus = trainer.model, trainer.result, plan.corpus
-    wer = measure_wer(model, corpus, lambda text, done, total: progress(f"{plan.model_id}: {text}", done, total))
+    unreadable = dict(trainer.stream.unreadable)
+    wer = measure_wer(
+        model, corpus, lambda text, done, total: progress(f"{plan.model_id}: {text}", done, total), unreadable
+    )
+    for clip_id, reason in unreadable.items():
+        say(f"{plan.model_id}: left out, as it cannot be read: clip {clip_id}: {reason}")
     progress(f"{plan.model_id}: control runs", 0, 2)
     save_checkpoint(
         plan.folder,
@@ -186,6 +207,7 @@ def _finish(
                 "clips": result.steps * plan.job.config.optimisation(plan.role).batch_size,
                 "seconds": round(result.seconds, 1),
                 "clips_that_ctc_cannot_align": result.clips_dropped,
+                **({"clips_that_cannot_be_read": sorted(unreadable)} if unreadable else {}),
                 "steps_skipped": result.steps_skipped,
                 "distilled_from": plan.teacher_card.model_id if plan.teacher_card else None,
                 "starts": result.starts,
@@ -255,7 +277,7 @@ def _reporter(model_id: str, progress: Progress, say: Say) -> Callable[[StepRepo
             recent = sum(losses[-50:]) / len(losses[-50:])
             speed = len(speeds[-50:]) / sum(speeds[-50:])
             say(
-                f"{model_id}: step {step.step}/{step.steps} | CTC {recent:.3f} per letter | dev WER {step.dev_wer:.1%} "
+                f"{model_id}: step {step.step}/{step.steps} | CTC {recent:.3f} per gloss | dev WER {step.dev_wer:.1%} "
                 f"| blank {step.blank_share:.0%} | {speed:.0f} clips/s"
             )
 

@@ -23,7 +23,7 @@ from exporters.parity import check_parity
 from exporters.to_onnx import OnnxExporter, onnx_from_module
 from exporters.typed_network import TypedNetwork
 from slrbench.data.batching import normalise
-from slrbench.data.corpus import Corpus, Vocabulary
+from slrbench.data.corpus import Corpus, Vocabulary, readable_clips
 from slrbench.evaluation import evaluate
 from slrbench.models.ctc_head import Recogniser
 from slrbench.runners.open import open_runner
@@ -122,7 +122,8 @@ class Graphs:
         """Training clips, spread over the split, one by one as the graph takes them."""
         split = self.corpus.split("train")
         count = min(CALIBRATION_CLIPS, len(split))
-        clips = [split[index * len(split) // count].frames[None] for index in range(count)]
+        spread = (index * len(split) // count for index in range(count))
+        clips = [clip.frames[None] for _, clip in readable_clips(split, spread)]
         return clips if kind == "uint8" else [normalise(clip) for clip in clips]
 
     def _check(self, path: Path, precision: GraphPrecision, kind: InputKind) -> ParityVerdict:

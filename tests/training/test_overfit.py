@@ -7,7 +7,7 @@ import torch
 
 from slrbench.data.corpus import Clip
 from slrbench.errors import BadInputError
-from slrbench.evaluation import count_errors
+from slrbench.scoring import count_errors
 from slrbench.models import registry
 from slrbench.training import overfit
 from slrbench.training.overfit import choose_clips, run_overfit
@@ -252,7 +252,7 @@ def test_the_outcome_says_what_happened(learned):
     assert "was not confirmed before the last epoch, 60" in outcome(short)
     assert what_to_try(short).startswith("--epochs ")
     assert "the loss is 0.2000 at epoch 60" in outcome(short.model_copy(update={"final_loss": 0.2}))
-    wrong = count_errors([("a",) * 32], [("a",) * 31])
+    wrong = count_errors(references=[("a",) * 32], hypotheses=[("a",) * 31])
     lost = short.model_copy(update={"final_counts": wrong})
     assert outcome(lost) == "0% WER at epoch 55 did not hold: 3.12% at epoch 60"
     assert "not reached: best WER" in outcome(short.model_copy(update={"first_zero_epoch": None}))
