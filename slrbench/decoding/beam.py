@@ -73,11 +73,12 @@ class _Ranking:
 
     def extensions(self, beam: _Beam, labels: Indices) -> Floats:
         """The bonus of each prefix with each label added, ``(K, labels)``."""
-        added = np.full((len(beam.prefixes), len(labels)), self.insertion_bonus)
+        added: Floats = np.full((len(beam.prefixes), len(labels)), self.insertion_bonus, dtype=np.float64)
         if self.language_model is not None and self.by_label:
             for row, prefix in zip(added, beam.prefixes, strict=True):
                 row += self.lm_weight * self.language_model.log_probs(prefix)[labels]
-        return beam.bonus[:, None] + added
+        added += beam.bonus[:, None]
+        return added
 
     def ends(self, beam: _Beam) -> Floats:
         """The bonus of each prefix as a whole sequence, ``(K,)``."""
