@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def test_the_counts_are_those_of_the_tree(tree: Tree, capsys: pytest.CaptureFixt
         assert figures["glosses"] == sum(map(len, glosses.values()))
         lengths = sorted(map(len, glosses.values()))
         assert figures["glosses_min_median_max"][0::2] == [lengths[0], lengths[-1]]
-        repeats = sum(a == b for said in glosses.values() for a, b in zip(said, said[1:], strict=False))
+        repeats = sum(a == b for said in glosses.values() for a, b in pairwise(said))
         assert figures["adjacent_repeats"] == repeats
     assert found["splits"]["train"]["signers"] == {f"Signer0{n}": 1 for n in range(1, 6)}
 
