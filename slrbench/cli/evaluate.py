@@ -41,6 +41,10 @@ def command(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Threads of the runtime (every core).")
     ] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", metavar="FOLDER", help="Keep decoded clips there (corpora of files).")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that decode clips for the cache.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, with every sequence.")] = False,
 ) -> None:
     """Measure the word error rate of a checkpoint or an artifact on a split.
@@ -65,6 +69,8 @@ def command(
             backend=backend,
             batch=batch,
             threads=threads,
+            cache=cache,
+            workers=workers,
             progress=progress,
         )
     for note in found.notes:

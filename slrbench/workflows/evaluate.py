@@ -23,6 +23,7 @@ from slrbench.runners.inputs import artifact_sha256
 from slrbench.runners.open import open_runner
 from slrbench.training.card import CheckpointCard, read_card
 from slrbench.workflows.archive import require_checkpoint, unless_unpacked
+from slrbench.workflows.caching import fill_cache
 from slrbench.workflows.stored_parity import device_of, require_runtime
 from slrbench.workflows.verify import find_entry, kind_of
 
@@ -67,6 +68,8 @@ def evaluate_path(
     backend: str | None = None,
     batch: int = 8,
     threads: int | None = None,
+    cache: Path | None = None,
+    workers: int = 0,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Decode a split with the file's own runtime and count the errors.
@@ -80,6 +83,8 @@ def evaluate_path(
             be the artifact's own.
         batch: most clips in one call; clips of equal length only go together.
         threads: threads of the runtime; every core where it is not given.
+        cache: folder of decoded clips, for a corpus of files.
+        workers: processes that decode clips for the cache; 0 decodes in this one.
         progress: told what is done, clips done, and clips in all.
 
     Raises:
@@ -96,9 +101,11 @@ def evaluate_path(
     if data is None and target.card is None:
         raise BadInputError(f"{path} has no card that names its corpus", hint="--data KIND:... names one")
     packed = packed_clips_in(folder) if data is None and split == SPLIT else None
-    corpus = packed or open_corpus(data or (target.card.data if target.card is not None else ""))
+    corpus = packed or open_corpus(data or (target.card.data if target.card is not None else ""), cache=cache)
     vocabulary, notes = _vocabulary(target.card, corpus, asked_for=data is not None)
     chosen = corpus.split(split)
+    told = progress or (lambda text, done, total: None)
+    fill_cache(corpus, workers=workers, progress=told, say=lambda line: None, splits=(split,), limit=clips)
     runner = open_runner(
         target.backend,
         target.path,
