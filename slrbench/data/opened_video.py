@@ -60,9 +60,9 @@ class OpenedVideo:
                 gap = time - origin - seconds
                 if gap > _LONGEST_GAP_S:
                     self._fail(f"frame {count} comes {gap:.0f} s after the one before: the timestamps are broken")
+                seconds = max(seconds, time - origin)
                 if picture.is_corrupt and not self._live:
                     self._fail(f"frame {count}, at {seconds:.2f} s, is damaged")
-                seconds = max(seconds, time - origin)
                 duration = float(picture.duration * (picture.time_base or 0)) or 1 / rate
                 yield TimedFrame(picture, seconds, duration)
                 count += 1
@@ -87,20 +87,26 @@ class OpenedVideo:
             return None
         return seconds, max(_MISSING_FRAMES / rate, _MISSING_SHARE * seconds, more)
 
-    def _require_whole(self, count: int, seconds: float) -> None:
+    def require_whole(self, seconds: float) -> None:
+        """Compare what is there with what the header promises.
+
+        Raises:
+            BadInputError: there is less.
+        """
         promised = self.promised()
-        if self._live or promised is None or seconds > promised[0] - promised[1]:
-            return
-        self._fail(
-            f"it is cut off: its header promises {promised[0]:.2f} s, {seconds:.2f} s ({count} frames) are there"
-        )
+        if not self._live and promised is not None and seconds <= promised[0] - promised[1]:
+            self._fail(f"it is cut off: its header promises {promised[0]:.2f} s, {seconds:.2f} s are there")
 
     def seconds_of_packets(self) -> float:
         """Duration of the stream, by reading it through without decoding."""
         base = float(self._stream.time_base or 0)
         times: list[int] = []
         try:
-            times.extend(packet.pts for packet in self._container.demux(self._stream) if packet.pts is not None)
+            for packet in self._container.demux(self._stream):
+                time = packet.pts if packet.pts is not None else packet.dts  # AVI has no presentation times
+                if packet.is_corrupt and not self._live:
+                    self._fail(f"frame {len(times)} is cut off or damaged")
+                times += [time] if time is not None else []
         except av.FFmpegError as error:
             self._fail(f"it cannot be read after {len(times)} frames: {_words(error)}")
         times.sort()
@@ -114,7 +120,8 @@ class OpenedVideo:
         matrix = _display_matrix(picture)
         if matrix is not None:
             return np.ascontiguousarray(_displayed(rgb, matrix))
-        tag = self._stream.metadata.get("rotate", "")  # older files: degrees clockwise
+        tags = {name.lower(): value for name, value in self._stream.metadata.items()}
+        tag = tags.get("rotate", "")  # older files: degrees clockwise
         turns = round(float(tag) / 90) if tag.lstrip("-").isdecimal() else 0
         return np.ascontiguousarray(np.rot90(rgb, -turns))
 
