@@ -40,7 +40,7 @@ def trained(with_faults: Tree, tmp_path_factory: pytest.TempPathFactory) -> Path
         patch.chdir(folder)
         data = ("--data", f"phoenix2014:{with_faults.path},{SIZES}", "--no-overfit")
         assert main(["train", "teacher", *SMOKE, *data]) == 0
-        assert main(["distill", *SMOKE, *data, "--teacher", "trained_models/teacher-smoke"]) == 0
+        assert main(["distill", "trained_models/teacher-smoke", *SMOKE, *data]) == 0
     return folder
 
 
