@@ -29,6 +29,8 @@ def command(
     seed: options.Seed = None,
     threads: options.Threads = None,
     device: options.Device = None,
+    cache: options.Cache = None,
+    workers: options.Workers = None,
     set: options.Set = None,
     ablate_kd: Annotated[
         int,
@@ -70,6 +72,7 @@ def command(
         steps=steps,
         learning_rate=learning_rate,
         batch_size=batch_size,
+        workers=workers,
     )
     config = options.read_config(preset, overrides, [*given, *(set or [])])
     name = teacher or f"teacher-{preset}"
@@ -87,6 +90,7 @@ def command(
         overwrite=overwrite,
         overfit=overfit,
         imagenet=imagenet,
+        cache=cache,
     )
     if ablate_kd:
         _ablate(job, path, ablate_kd, reports, json=json)

@@ -89,6 +89,10 @@ def command(
             help="unit: every error costs 1; sclite: a substitution 4, a deletion or insertion 3 (the scoring's own).",
         ),
     ] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", metavar="FOLDER", help="Keep decoded clips there (corpora of files).")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that decode clips for the cache.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, with every sequence.")] = False,
 ) -> None:
     """Measure the word error rate of a checkpoint or an artifact on a split.
@@ -125,6 +129,8 @@ def command(
             decoding=decoding,
             scoring=scoring,
             alignment=alignment,
+            cache=cache,
+            workers=workers,
             progress=progress,
         )
     for note in found.notes:

@@ -20,6 +20,8 @@ def command(
     seed: options.Seed = None,
     threads: options.Threads = None,
     device: options.Device = None,
+    cache: options.Cache = None,
+    workers: options.Workers = None,
     set: options.Set = None,
     overfit: options.Overfit = True,
     models: options.Models = options.MODELS,
@@ -48,6 +50,7 @@ def command(
         steps=steps,
         learning_rate=learning_rate,
         batch_size=batch_size,
+        workers=workers,
     )
     config = options.read_config(preset, overrides, set)
     job = options.training_job(
@@ -59,6 +62,7 @@ def command(
         overfit=overfit,
         init=init,
         imagenet=imagenet,
+        cache=cache,
     )
     from slrbench.workflows.training import train_checkpoint
 

@@ -22,6 +22,8 @@ def command(
     seed: options.Seed = None,
     threads: options.Threads = None,
     device: options.Device = None,
+    cache: options.Cache = None,
+    workers: options.Workers = None,
     set: options.Set = None,
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of the clips that are timed.")] = 64,
     batch: Annotated[str, typer.Option("--batch", metavar="LIST", help="Batch sizes that are timed.")] = "1",
@@ -57,6 +59,7 @@ def command(
         steps=steps,
         learning_rate=learning_rate,
         batch_size=batch_size,
+        workers=workers,
     )
     config = options.read_config(preset, overrides, set)
     sizes = [text.strip() for text in batch.split(",")]
@@ -71,6 +74,7 @@ def command(
         overfit=overfit,
         init=init,
         imagenet=imagenet,
+        cache=cache,
     )
     from slrbench.measure.environment import default_threads
     from slrbench.reporting.render_markdown import headline

@@ -25,6 +25,13 @@ Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threa
 Device = Annotated[
     str | None, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to train; a GPU where torch sees one.")
 ]
+Cache = Annotated[
+    Path | None,
+    typer.Option("--cache", metavar="FOLDER", help="Keep decoded clips there, for all runs (corpora of files)."),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=0, help="Processes that read clips and prepare batches; 0: none beside.")
+]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Optimiser steps of each network.")]
 LearningRate = Annotated[float | None, typer.Option("--learning-rate", "--lr", help="Peak learning rate.")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Clips of a step.")]
@@ -66,10 +73,11 @@ class Overrides:
     steps: int | None = None
     learning_rate: float | None = None
     batch_size: int | None = None
+    workers: int | None = None
 
     def settings(self) -> list[str]:
         """The same as ``--set`` texts."""
-        values = [(name, getattr(self, name)) for name in ("data", "seed", "threads", "device")]
+        values = [(name, getattr(self, name)) for name in ("data", "seed", "threads", "device", "workers")]
         for section in ("train_teacher", "train_student"):
             values += [(f"{section}.{name}", getattr(self, name)) for name in ("steps", "learning_rate", "batch_size")]
         return [f"{name}={value}" for name, value in values if value is not None]
@@ -99,16 +107,19 @@ def training_job(
     overfit: bool,
     init: Path | None = None,
     imagenet: bool = False,
+    cache: Path | None = None,
 ) -> "TrainingJob":
     """What the workflows train. Loads torch.
 
     Raises:
-        BadInputError: ``init`` is not a file.
+        BadInputError: ``init`` is not a file, or ``cache`` is one.
     """
     from slrbench.errors import BadInputError
 
     if init is not None and not init.is_file():
         raise BadInputError(f"--init {init} is not a file", hint="the weights of the public PyTorch I3D, a .pt file")
+    if cache is not None and cache.is_file():
+        raise BadInputError(f"--cache {cache} is a file", hint="name a folder; it is made where there is none")
     console.info("loading torch")
     from slrbench.workflows.training import TrainingJob
 
@@ -121,6 +132,7 @@ def training_job(
         overfit=overfit,
         init=init,
         imagenet=imagenet,
+        cache=cache,
     )
 
 

@@ -85,6 +85,7 @@ class RunConfig(_Config):
     threads: int = Field(default=0, ge=0, description="0: every core")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a GPU where torch sees one")
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    workers: int = Field(default=0, ge=0, description="processes that read clips and prepare batches; 0: none beside")
     teacher: NetworkConfig = NetworkConfig()
     student: NetworkConfig = NetworkConfig()
     train_teacher: OptimisationConfig = OptimisationConfig()

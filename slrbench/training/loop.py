@@ -32,6 +32,7 @@ from slrbench.training.batches import BatchStream
 from slrbench.training.config import DistillationConfig, OptimisationConfig
 from slrbench.training.distillation import distillation_loss, valid_steps
 from slrbench.training.network import ctc_loss, evaluation_mode, infer_with, refresh_batch_norm, to_device
+from slrbench.training.prefetch import Prefetcher
 
 _STATE_VERSION = 1
 _REFRESH_BATCHES = 12  # training batches over which the statistics of batch normalisation are taken anew
@@ -91,10 +92,12 @@ class Trainer:
         device: Literal["auto", "cpu", "cuda"] = "cpu",
         state_path: Path | None = None,
         identity: str = "",
+        workers: int = 0,
     ) -> None:
         """Prepare model and optimiser.
 
         ``identity`` is what else determines the weights, the caller's to know: a state of another one is refused.
+        ``workers`` processes prepare the batches; 0: this one does.
 
         Raises:
             BadInputError: teacher and student have different output strides or classes, or fp16 on a CPU.
@@ -132,6 +135,7 @@ class Trainer:
             curriculum_steps=config.curriculum_steps,
             first_difficulty=config.first_difficulty,
         )
+        self.batches = Prefetcher(self.stream, steps=config.steps, workers=workers)
         self.step = 0
         self.result = TrainingResult(seconds=0.0, steps=0, clips_dropped=0, steps_skipped=0)
         self._skipped_in_a_row = 0
@@ -174,13 +178,14 @@ class Trainer:
                         **report,
                     )
                 )
+        self.batches.close()
         if self.step >= self.config.steps:
             self.refresh()
         self.model.eval()
         return self.result
 
     def _train_step(self) -> dict[str, float] | None:
-        drawn = self.stream[self.step]
+        drawn = self.batches[self.step]
         self.result.clips_dropped += drawn.dropped
         if drawn.batch is None:
             self._give_up_after_an_epoch()

@@ -5,6 +5,7 @@ changes nothing but the time.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -57,7 +58,9 @@ class Prefetcher:
                 "--resume goes on from the last state",
             ) from error
         self._next = step + 1
-        return _unpacked(found)
+        made, unreadable = found
+        getattr(self._stream, "unreadable", {}).update(unreadable)
+        return _unpacked(made)
 
     def close(self) -> None:
         """End the workers."""
@@ -89,16 +92,21 @@ class _Steps(Dataset[tuple[Any, ...]]):
         self._stream = stream
 
     def __getitem__(self, step: int) -> tuple[Any, ...]:
+        return self._made(step), dict(getattr(self._stream, "unreadable", {}))
+
+    def _made(self, step: int) -> tuple[Any, ...]:
         # The loader would make errors into others of its own, with a traceback for a message and without the hint.
         try:
             drawn = self._stream[step]
         except (SlrbenchError, OSError) as error:
             return (error,)
-        batch = drawn.batch
-        if batch is None:
-            return None, drawn.dropped
-        arrays = (batch.video, batch.lengths, batch.labels, batch.label_lengths)
-        return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays), drawn.dropped
+        if drawn.batch is None:
+            return drawn, None
+        fields = {
+            name: torch.from_numpy(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value
+            for name, value in vars(drawn.batch).items()
+        }
+        return replace(drawn, batch=None), fields
 
 
 def _as_is(batch: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -108,8 +116,8 @@ def _as_is(batch: tuple[Any, ...]) -> tuple[Any, ...]:
 def _unpacked(found: tuple[Any, ...]) -> TrainingBatch:
     if isinstance(found[0], Exception):
         raise found[0]
-    tensors, dropped = found
-    if tensors is None:
-        return TrainingBatch(None, dropped)
-    video, lengths, labels, label_lengths = (tensor.numpy() for tensor in tensors)
-    return TrainingBatch(Batch(video=video, lengths=lengths, labels=labels, label_lengths=label_lengths), dropped)
+    drawn, fields = found
+    if fields is None:
+        return drawn
+    batch = Batch(**{name: value.numpy() if torch.is_tensor(value) else value for name, value in fields.items()})
+    return replace(drawn, batch=batch)

@@ -61,7 +61,7 @@ def ablate_distillation(
         OSError: the states folder cannot be written.
     """
     set_threads(job.config)
-    corpus = open_corpus(job.config.data)
+    corpus = open_corpus(job.config.data, cache=job.cache)
     teacher_model, card = load_teacher(teacher, job.config, corpus)
     spec = job.config.student.spec("student", corpus.vocabulary.num_classes)
     start = initial_weights(None, imagenet=job.imagenet)
@@ -84,6 +84,7 @@ def ablate_distillation(
                 distillation=job.config.distillation,
                 mixed_precision=job.config.mixed_precision,
                 device=job.config.device,
+                workers=job.config.workers,
             )
             name = f"ablation: seed {seed}, {'with' if distil else 'without'} distillation"
             trainer.run(lambda step, name=name: progress(name, step.step, step.steps))  # type: ignore[misc]

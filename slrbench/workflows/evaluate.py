@@ -24,6 +24,7 @@ from slrbench.runners.open import open_runner
 from slrbench.scoring import alignment_named, rule_named
 from slrbench.training.card import CheckpointCard, read_card
 from slrbench.workflows.archive import require_checkpoint, unless_unpacked
+from slrbench.workflows.caching import fill_cache
 from slrbench.workflows.decoding import GREEDY, DecoderOptions, LanguageModelFigures, figures_of, make_decoder
 from slrbench.workflows.stored_parity import device_of, require_runtime
 from slrbench.workflows.verify import find_entry, kind_of
@@ -73,6 +74,8 @@ def evaluate_path(
     decoding: DecoderOptions = GREEDY,
     scoring: str | None = None,
     alignment: str | None = None,
+    cache: Path | None = None,
+    workers: int = 0,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Decode a split with the file's own runtime and count the errors.
@@ -89,6 +92,8 @@ def evaluate_path(
         decoding: how log-probabilities become glosses.
         scoring: name of a convention (``slrbench.scoring``); the corpus's own where it is not given.
         alignment: ``unit`` or ``sclite``; the convention's where it is not given.
+        cache: folder of decoded clips, for a corpus of files.
+        workers: processes that decode clips for the cache; 0 decodes in this one.
         progress: told what is done, clips done, and clips in all.
 
     Raises:
@@ -111,6 +116,11 @@ def evaluate_path(
     vocabulary, notes = _vocabulary(target.card, corpus, asked_for=data is not None)
     chosen = corpus.split(split)
     decoder = make_decoder(decoding, corpus, vocabulary)
+    corpus = packed or open_corpus(data or (target.card.data if target.card is not None else ""), cache=cache)
+    vocabulary, notes = _vocabulary(target.card, corpus, asked_for=data is not None)
+    chosen = corpus.split(split)
+    told = progress or (lambda text, done, total: None)
+    fill_cache(corpus, workers=workers, progress=told, say=lambda line: None, splits=(split,), limit=clips)
     runner = open_runner(
         target.backend,
         target.path,

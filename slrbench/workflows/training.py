@@ -22,6 +22,7 @@ from slrbench.training.loop import StepReport, Trainer
 from slrbench.training.overfit import choose_clips, run_overfit
 from slrbench.training.overfit_records import OverfitSettings
 from slrbench.training.verification import verify_model
+from slrbench.workflows.caching import fill_cache
 from slrbench.workflows.folders import check_writable
 from slrbench.workflows.provenance import initial_weights, start_of, training_identity, versions
 from slrbench.workflows.scoring import Progress, control_runs, measure_wer
@@ -45,6 +46,8 @@ class TrainingJob:
     """Whether the student starts from ImageNet weights."""
     overfit: bool = True
     """Whether the network must first pass the over-fitting test."""
+    cache: Path | None = None
+    """Folder of decoded clips, for corpora of files."""
 
     def model_id(self, role: Role) -> str:
         """Folder and id of the checkpoint."""
@@ -110,6 +113,7 @@ def train_checkpoint(
         return found
     check_writable(plan.folder)
     check_writable(job.states_folder)
+    fill_cache(plan.corpus, workers=job.config.workers, progress=progress, say=say)
     trainer = _trainer(plan)
     resumed = job.resume and trainer.load_state()
     overfit = _overfit(plan, progress, say) if job.overfit else None
@@ -126,7 +130,7 @@ def train_checkpoint(
 
 
 def _plan(role: Role, job: TrainingJob, teacher: Path | None) -> _Plan:
-    corpus = open_corpus(job.config.data)
+    corpus = open_corpus(job.config.data, cache=job.cache)
     require_splits(corpus)
     model, card = load_teacher(teacher, job.config, corpus) if teacher is not None else (None, None)
     start = initial_weights(job.init if role == "teacher" else None, imagenet=job.imagenet and role == "student")
@@ -169,6 +173,7 @@ def _trainer(plan: _Plan) -> Trainer:
         device=config.device,
         state_path=plan.state_path,
         identity=json.dumps(plan.identity, sort_keys=True),
+        workers=config.workers,
     )
 
 
