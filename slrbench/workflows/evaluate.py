@@ -110,15 +110,12 @@ def evaluate_path(
     if data is None and target.card is None:
         raise BadInputError(f"{path} has no card that names its corpus", hint="--data KIND:... names one")
     packed = packed_clips_in(folder) if data is None and split == SPLIT else None
-    corpus = packed or open_corpus(data or (target.card.data if target.card is not None else ""))
+    corpus = packed or open_corpus(data or (target.card.data if target.card is not None else ""), cache=cache)
     rule = scoring_of(corpus) if scoring is None else rule_named(scoring)
     costs = None if alignment is None else alignment_named(alignment)
     vocabulary, notes = _vocabulary(target.card, corpus, asked_for=data is not None)
     chosen = corpus.split(split)
     decoder = make_decoder(decoding, corpus, vocabulary)
-    corpus = packed or open_corpus(data or (target.card.data if target.card is not None else ""), cache=cache)
-    vocabulary, notes = _vocabulary(target.card, corpus, asked_for=data is not None)
-    chosen = corpus.split(split)
     told = progress or (lambda text, done, total: None)
     fill_cache(corpus, workers=workers, progress=told, say=lambda line: None, splits=(split,), limit=clips)
     runner = open_runner(
