@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from slrbench.cli.app import main
+from slrbench.data import open_corpus
+from slrbench.data.corpus import glosses_of
 from slrbench.training.card import read_card
 from tests.corpus_trees import Tree, write_manifest, write_phoenix2014
 
@@ -72,8 +74,26 @@ def test_glosses_out_of_vocabulary_stay_in_the_reference_and_are_errors(
     assert found["sequences"][0]["reference"][-2:] == ["NEBEL", "FROST"]
     assert found["accuracy"]["clips"] == 3
     assert found["accuracy"]["counts"]["substitutions"] + found["accuracy"]["counts"]["deletions"] >= 2
+    assert (found["accuracy"]["scoring"], found["accuracy"]["alignment"]) == ("phoenix2014", "sclite")
+    assert found["accuracy"]["unknown_words"] == 2
+    assert any("2 of" in note and "are not in the network's vocabulary" in note for note in found["notes"])
     (note,) = [note for note in found["notes"] if "cannot be read" in note]
     assert note == f"1 clips of dev cannot be read and are left out: {broken(with_faults, 'dev')}"
+
+
+def test_a_corpus_of_files_gives_n_grams_without_reading_a_clip(
+    trained: Path, with_faults: Tree, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    model = str(trained / "trained_models" / "student-smoke")
+    search = ("--decoder", "beam:4", "--lm", "2", "--split", "dev", "--threads", "1")
+    assert main(["evaluate", model, *search]) == 0
+    out = capsys.readouterr().out
+    assert "Decoder: beam:4,lm=2,lm_weight=0.5. Scoring: phoenix2014 (PHOENIX-2014's clean-up word by word" in out
+    assert "Language model: order 2, perplexity" in out
+    split = open_corpus(f"phoenix2014:{with_faults.path},{SIZES}").split("train")
+    said = {glosses_of(split, index) for index in range(len(split))}  # that of the broken clip, too
+    assert said == set(with_faults.glosses["train"].values())
 
 
 def test_the_clips_of_such_a_corpus_can_be_packed(trained: Path, with_faults: Tree, tmp_path: Path) -> None:
