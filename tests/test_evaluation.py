@@ -1,6 +1,7 @@
-"""Counting word errors, and evaluating anything that maps video to log-probabilities."""
+"""Evaluating anything that maps video to log-probabilities."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,69 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slrbench.data.corpus import Clip, Vocabulary
+from slrbench.decoding import Decoder
 from slrbench.errors import BadInputError, RunFailedError
-from slrbench.evaluation import count_errors, evaluate
+from slrbench.evaluation import evaluate, scoring_of
+from slrbench.scoring import count_errors, rule_named
 
 GLOSSES = ("A", "B", "THANK YOU")
 VOCABULARY = Vocabulary(glosses=GLOSSES)
-words = st.lists(st.sampled_from(GLOSSES), max_size=6)
-references = st.lists(st.sampled_from(GLOSSES), min_size=1, max_size=6)
-
-
-def edit_distance(a, b):
-    """Fewest substitutions, deletions and insertions, by the textbook recursion."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, start=1):
-        diagonal, row[0] = row[0], i
-        for j, y in enumerate(b, start=1):
-            diagonal, row[j] = row[j], min(diagonal + (x != y), row[j] + 1, row[j - 1] + 1)
-    return row[-1]
-
-
-@given(st.lists(st.tuples(references, words), min_size=1, max_size=4))
-def test_counts_are_the_edit_distances(pairs):
-    counts = count_errors([r for r, _ in pairs], [h for _, h in pairs])
-    errors = counts.substitutions + counts.deletions + counts.insertions
-    assert errors == sum(edit_distance(r, h) for r, h in pairs)
-    assert counts.reference_words == sum(len(r) for r, _ in pairs)
-    assert counts.deletions - counts.insertions == sum(len(r) - len(h) for r, h in pairs)
-
-
-@given(st.lists(st.tuples(references, words), min_size=1, max_size=4))
-def test_wer_is_zero_just_where_all_are_equal(pairs):
-    counts = count_errors([r for r, _ in pairs], [h for _, h in pairs])
-    assert (counts.wer == 0) == all(r == h for r, h in pairs)
-
-
-def test_a_gloss_with_a_space_is_one_word():
-    counts = count_errors([["THANK YOU", "A"]], [["A"]])
-    assert (counts.substitutions, counts.deletions, counts.insertions, counts.reference_words) == (0, 1, 0, 2)
-    # Word by word, "A B" would be read as the two glosses that it is made of.
-    assert count_errors([["A B"]], [["A", "B"]]).wer > 0
-
-
-def test_an_empty_hypothesis_is_all_deletions():
-    counts = count_errors([["A", "B"]], [[]])
-    assert (counts.deletions, counts.wer) == (2, 1.0)
-
-
-def test_wer_may_exceed_one():
-    assert count_errors([["A"]], [["B", "A", "B"]]).wer == 2.0
-
-
-def test_an_empty_reference_is_refused():
-    with pytest.raises(BadInputError, match="reference of clip 1 is empty"):
-        count_errors([["A"], []], [["A"], ["B"]])
-
-
-def test_nothing_to_score_is_refused():
-    with pytest.raises(BadInputError, match="nothing to score"):
-        count_errors([], [])
-
-
-def test_lists_of_different_length_are_refused():
-    with pytest.raises(ValueError, match="1 references do not go with 2"):
-        count_errors([["A"]], [["A"], ["B"]])
 
 
 @dataclass
@@ -147,11 +92,14 @@ def test_order_of_the_split_survives_batches():
 
 @pytest.mark.parametrize("batch", [1, 3])
 @given(pairs=st.lists(st.tuples(labels, read), min_size=1, max_size=5))
-def test_the_errors_of_each_clip_are_its_edit_distance_and_add_up(batch, pairs):
+def test_the_errors_of_each_clip_are_its_own_and_add_up(batch, pairs):
     """The frames show what is read; the references say something else."""
     split = Pixels([shown for _, shown in pairs], said=[reference for reference, _ in pairs])
     found = evaluate(Reader(), split, VOCABULARY, batch=batch)
-    assert found.clip_errors == tuple(edit_distance(reference, shown) for reference, shown in pairs)
+    alone = [
+        count_errors(references=[r], hypotheses=[h]) for r, h in zip(found.references, found.hypotheses, strict=True)
+    ]
+    assert found.clip_errors == tuple(each.substitutions + each.deletions + each.insertions for each in alone)
     assert found.clip_words == tuple(len(reference) for reference, _ in pairs)
     counts = found.counts
     assert sum(found.clip_errors) == counts.substitutions + counts.deletions + counts.insertions
@@ -186,3 +134,63 @@ def test_another_vocabulary_is_an_error():
 def test_an_empty_split_is_an_error():
     with pytest.raises(BadInputError, match="nothing to score"):
         evaluate(Reader(), Pixels([]), VOCABULARY)
+
+
+def test_a_beam_search_reads_through_the_same_door():
+    greedy = evaluate(Reader(), SPLIT, VOCABULARY, batch=2)
+    searched = evaluate(Reader(), SPLIT, VOCABULARY, batch=2, decode=Decoder(beam=4))
+    assert searched == greedy
+
+
+WORDS = Vocabulary(glosses=("loc-NORD", "REGEN", "__EMOTION__"))
+
+
+@dataclass
+class Said(Pixels):
+    """The same frames, with references in words."""
+
+    words: list | None = None
+
+    def __getitem__(self, index):
+        return replace(super().__getitem__(index), glosses=tuple(self.words[index]), labels=())
+
+
+def test_glosses_outside_the_vocabulary_are_errors_and_counted():
+    split = Said([[1, 2], [2]], words=[("loc-NORD", "SCHNEE", "REGEN"), ("REGEN",)])
+    found = evaluate(Reader(), split, WORDS)
+    assert (found.counts.deletions, found.counts.reference_words, found.unknown_words) == (1, 4, 1)
+    assert found.references[0] == ("loc-NORD", "SCHNEE", "REGEN")
+
+
+def test_a_convention_cleans_what_is_scored_and_leaves_what_was_decoded():
+    split = Said([[1, 3, 2, 2]], words=[("NORD", "REGEN", "REGEN")])
+    plain = evaluate(Reader(), split, WORDS)
+    assert (plain.scoring, plain.alignment, plain.unknown_words) == ("plain", "unit", 1)
+    found = evaluate(Reader(), split, WORDS, scoring=rule_named("phoenix2014"))
+    assert (found.scoring, found.alignment, found.unknown_words) == ("phoenix2014", "sclite", 0)
+    assert found.decoded == (("loc-NORD", "__EMOTION__", "REGEN", "REGEN"),)
+    assert (found.hypotheses, found.references) == ((("NORD", "REGEN"),), (("NORD", "REGEN", "REGEN"),))
+    assert (found.glosses, found.counts.deletions) == (found.references, 1)
+
+
+def test_the_alignment_that_was_not_chosen_is_counted_beside():
+    split = Said([[3, 3, 2, 2, 1]], words=[("A", "B", "C", "__EMOTION__", "__EMOTION__")])
+    unit = evaluate(Reader(), split, WORDS)
+    assert (unit.wer, unit.other_alignment.wer) == (1.0, 1.2)
+    weighted = evaluate(Reader(), split, WORDS, alignment="sclite")
+    assert (weighted.alignment, weighted.wer, weighted.other_alignment) == ("sclite", 1.2, unit.counts)
+    assert weighted.clip_errors == (6,)
+
+
+@pytest.mark.parametrize(
+    ("spec", "own", "expected"),
+    [
+        ("manifest:clips.csv", "phoenix2014t", "phoenix2014t"),
+        ("phoenix2014:/data,size=64", None, "phoenix2014"),
+        ("csl-daily:/data", None, "csl-daily"),
+        ("fingerspelling:letters=ABC", None, "plain"),
+    ],
+)
+def test_a_corpus_is_scored_by_its_own_convention_or_that_of_its_kind(spec, own, expected):
+    corpus = SimpleNamespace(spec=spec) if own is None else SimpleNamespace(spec=spec, scoring=own)
+    assert scoring_of(corpus).name == expected

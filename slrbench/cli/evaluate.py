@@ -41,6 +41,54 @@ def command(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Threads of the runtime (every core).")
     ] = None,
+    decoder: Annotated[
+        str,
+        typer.Option(
+            "--decoder", metavar="NAME", help="greedy, or beam:10: prefix beam search that keeps 10 sequences."
+        ),
+    ] = "greedy",
+    lm: Annotated[
+        str | None,
+        typer.Option(
+            "--lm",
+            metavar="N|FILE",
+            help="Of a beam search: an n-gram model over glosses, of order N from the training split, or from a file.",
+        ),
+    ] = None,
+    lm_weight: Annotated[
+        float | None, typer.Option("--lm-weight", min=0.0, help="Weight of its log-probability (0.5).")
+    ] = None,
+    insertion_bonus: Annotated[
+        float, typer.Option("--insertion-bonus", help="Of a beam search: nats for each gloss.")
+    ] = 0.0,
+    prune: Annotated[
+        float | None,
+        typer.Option(
+            "--prune",
+            min=0.1,
+            help="Of a beam search: add no gloss that is this many nats less probable than a step's best class.",
+        ),
+    ] = None,
+    save_lm: Annotated[
+        Path | None, typer.Option("--save-lm", metavar="FILE", help="Write the n-gram model as JSON.")
+    ] = None,
+    scoring: Annotated[
+        str | None,
+        typer.Option(
+            "--scoring",
+            metavar="NAME",
+            help="Clean-up before errors are counted: plain, phoenix2014, phoenix2014-sentence, phoenix2014t or "
+            "csl-daily (the corpus's own).",
+        ),
+    ] = None,
+    alignment: Annotated[
+        str | None,
+        typer.Option(
+            "--alignment",
+            metavar="COSTS",
+            help="unit: every error costs 1; sclite: a substitution 4, a deletion or insertion 3 (the scoring's own).",
+        ),
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option("--cache", metavar="FOLDER", help="Keep decoded clips there (corpora of files).")
     ] = None,
@@ -49,14 +97,23 @@ def command(
 ) -> None:
     """Measure the word error rate of a checkpoint or an artifact on a split.
 
-    Runs that very file on its own runtime, decodes greedily and counts substitutions, deletions and insertions over all
-    clips: WER = (S + D + I) / N. A file whose hash is not the one that was checked is refused.
+    Runs that very file on its own runtime, decodes and counts substitutions, deletions and insertions over all clips:
+    WER = (S + D + I) / N. A file whose hash is not the one that was checked is refused.
 
     A file of an archive is measured on the test clips that were packed with it: evaluate ARCHIVE --backend onnx
     """
     from slrbench.workflows.archive import folder_of_pack, is_archive
+    from slrbench.workflows.decoding import DecoderOptions
     from slrbench.workflows.evaluate import evaluate_path
 
+    decoding = DecoderOptions(
+        decoder=decoder,
+        lm=lm,
+        lm_weight=lm_weight,
+        insertion_bonus=insertion_bonus,
+        prune=prune,
+        save_lm=save_lm,
+    )
     path = find_model(model)
     if is_archive(path):
         model = path = folder_of_pack(path)[0]
@@ -69,6 +126,9 @@ def command(
             backend=backend,
             batch=batch,
             threads=threads,
+            decoding=decoding,
+            scoring=scoring,
+            alignment=alignment,
             cache=cache,
             workers=workers,
             progress=progress,
@@ -76,7 +136,14 @@ def command(
     for note in found.notes:
         console.warning(note)
     if json:
-        console.print_json({"accuracy": found.accuracy, "notes": found.notes, "sequences": _sequences(found)})
+        console.print_json(
+            {
+                "accuracy": found.accuracy,
+                "notes": found.notes,
+                "language_model": found.language_model,
+                "sequences": _sequences(found),
+            }
+        )
         return
     accuracy, counts = found.accuracy, found.accuracy.counts
     row = [
@@ -92,9 +159,9 @@ def command(
         accuracy.sequences_wrong,
     ]
     console.result(console.table([row], HEADERS))
-    for line in _wrong(found):
+    for line in (*_wrong(found), *_how(found)):
         console.result(line)
-    console.wrote([], next_command=_next_command(model))
+    console.wrote([save_lm] if save_lm is not None else [], next_command=_next_command(model))
 
 
 def _wer(accuracy: "Accuracy") -> str:
@@ -109,6 +176,33 @@ def _wer(accuracy: "Accuracy") -> str:
     if interval is None:
         return percent(accuracy.wer)
     return f"{percent(accuracy.wer)} ({percent(interval.low)} .. {percent(interval.high)})"
+
+
+def _how(found: "Evaluation") -> list[str]:
+    """How the figures came about, and what the other alignment gives where it gives something else."""
+    from slrbench.reporting.display import percent
+    from slrbench.scoring import rule_named
+
+    accuracy, other, model = found.accuracy, found.accuracy.other_alignment, found.language_model
+    lines = [
+        f"Decoder: {accuracy.decoder}. Scoring: {accuracy.scoring} ({rule_named(accuracy.scoring).about}), "
+        f"{_COSTS[accuracy.alignment]}."
+    ]
+    if other is not None and other != accuracy.counts:
+        costs = _COSTS["sclite" if accuracy.alignment == "unit" else "unit"]
+        lines.append(
+            f"With {costs}: WER {percent(other.wer)} % ({other.substitutions} sub, {other.deletions} del, "
+            f"{other.insertions} ins)."
+        )
+    if model is not None and model.perplexity is not None:
+        lines.append(
+            f"Language model: order {model.order}, perplexity {model.perplexity:.1f} on {model.words} words of "
+            f"{accuracy.split}."
+        )
+    return lines
+
+
+_COSTS = {"unit": "unit alignment (every error costs 1)", "sclite": "sclite alignment (4, 3, 3)"}
 
 
 def _next_command(model: Path) -> str:

@@ -147,3 +147,13 @@ def readable_clips(
                 unreadable[error.clip_id] = error.reason
             continue
         yield index, clip
+
+
+def glosses_of(split: Split, index: int) -> tuple[str, ...]:
+    """Glosses of the clip at ``index``, without rendering or decoding it where the split has ``glosses(index)``.
+
+    Raises:
+        UnreadableClipError: the split has not, and the clip's file is broken.
+    """
+    known = getattr(split, "glosses", None)
+    return tuple(known(index)) if callable(known) else split[index].glosses

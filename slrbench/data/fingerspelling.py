@@ -59,6 +59,10 @@ class FingerspellingSplit:
         """Number of letters of the clip at ``index``."""
         return len(self.utterance(index).letters)
 
+    def glosses(self, index: int) -> tuple[str, ...]:
+        """Letters of the clip at ``index``."""
+        return self.utterance(index).letters
+
     def frame_count(self, index: int) -> int | None:
         """Only rendering would tell."""
         return None

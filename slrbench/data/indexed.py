@@ -86,6 +86,10 @@ class IndexedSplit:
         """Number of glosses of the clip at ``index``."""
         return len(self.clips[index].glosses)
 
+    def glosses(self, index: int) -> tuple[str, ...]:
+        """Glosses of the clip at ``index``."""
+        return self.clips[index].glosses
+
     def frame_count(self, index: int) -> int | None:
         """Frames of the clip's files, before any augmentation; None where the file does not say."""
         try:

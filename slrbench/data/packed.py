@@ -73,6 +73,10 @@ class PackedSplit:
         """Number of glosses of the clip at ``index``."""
         return len(self.about.clips[index].glosses)
 
+    def glosses(self, index: int) -> tuple[str, ...]:
+        """Glosses of the clip at ``index``."""
+        return self.about.clips[index].glosses
+
     def frame_count(self, index: int) -> int | None:
         """Frames of the clip at ``index``."""
         return len(self.frames[index])

@@ -54,7 +54,8 @@ class _Beam:
 
     @property
     def total(self) -> Floats:
-        return np.logaddexp(self.blank, self.label)
+        both: Floats = np.logaddexp(self.blank, self.label)
+        return both
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +73,12 @@ class _Ranking:
 
     def extensions(self, beam: _Beam, labels: Indices) -> Floats:
         """The bonus of each prefix with each label added, ``(K, labels)``."""
-        added = np.full((len(beam.prefixes), len(labels)), self.insertion_bonus)
+        added: Floats = np.full((len(beam.prefixes), len(labels)), self.insertion_bonus, dtype=np.float64)
         if self.language_model is not None and self.by_label:
             for row, prefix in zip(added, beam.prefixes, strict=True):
                 row += self.lm_weight * self.language_model.log_probs(prefix)[labels]
-        return beam.bonus[:, None] + added
+        added += beam.bonus[:, None]
+        return added
 
     def ends(self, beam: _Beam) -> Floats:
         """The bonus of each prefix as a whole sequence, ``(K,)``."""
@@ -147,15 +149,15 @@ def _labels_tried(kept: _Beam, step: Floats, beam: int | None, ranking: _Ranking
     more than ``beam``, because repeating the prefix's own last label takes a blank.) A last label of a prefix in the
     beam is always among them, since its extension may be such a prefix again.
     """
-    possible = step[1:] > -np.inf
-    if prune < math.inf:
-        possible &= step[1:] >= step.max() - prune
-    labels = np.flatnonzero(possible) + 1
+    possible = step > -np.inf if prune == math.inf else step >= step.max() - prune  # which is finite
+    possible[BLANK] = False
+    labels = np.flatnonzero(possible)
     if beam is None or ranking.by_label or len(labels) <= beam + 1:
         return labels
-    best = labels[np.argpartition(step[labels], len(labels) - beam - 1)[-beam - 1 :]]
-    last = {prefix[-1] for prefix in kept.prefixes if prefix}
-    return np.union1d(best, np.intersect1d(labels, np.fromiter(last, dtype=np.intp)))
+    tried = np.zeros(len(step), dtype=bool)
+    tried[labels[np.argpartition(step[labels], len(labels) - beam - 1)[-beam - 1 :]]] = True
+    tried[[prefix[-1] for prefix in kept.prefixes if prefix]] = True
+    return np.flatnonzero(tried & possible)
 
 
 def _advance(kept: _Beam, step: Floats, labels: Indices, beam: int | None, ranking: _Ranking) -> _Beam:

@@ -206,6 +206,7 @@ def _adjusted(raw: Sequence[Mapping[Context, Counter[int]]]) -> Iterable[_Counts
 def _check_entry(entry: _Entry, length: int, classes: int, path: Path) -> None:
     good = (
         len(entry.context) == length
+        and all(1 <= label < classes or (label == _START and i == 0) for i, label in enumerate(entry.context))
         and len(entry.labels) == len(entry.counts) == len(set(entry.labels)) > 0
         and all(0 <= label < classes for label in entry.labels)
         and all(count >= 1 for count in entry.counts)

@@ -189,6 +189,18 @@ class Accuracy(Record):
     counts: ErrorCounts
     wer: float = Field(description="0 .. , a share, not percent")
     sequences_wrong: int = Field(description="clips whose decoded sequence is not the reference")
+    decoder: str = Field(default="greedy", description="``greedy``, or ``beam:10`` with the settings of the search")
+    scoring: str = Field(default="plain", description="name of the clean-up of references and hypotheses")
+    alignment: Literal["unit", "sclite"] = Field(
+        default="unit",
+        description="costs by which words are aligned: ``unit``, or ``sclite`` with substitution 4, gap 3",
+    )
+    other_alignment: ErrorCounts | None = Field(
+        default=None, description="the same words by the other alignment; null: not counted"
+    )
+    unknown_words: int | None = Field(
+        default=None, description="reference words that the network has no class for; null: not counted"
+    )
     clip_errors: tuple[int, ...] = Field(
         default=(), description="errors (S + D + I) of each clip, in the split's order"
     )

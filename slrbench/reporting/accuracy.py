@@ -45,4 +45,5 @@ def _is_checkpoint_of(other: Accuracy, accuracy: Accuracy) -> bool:
         and (other.split, other.data_fingerprint) == (accuracy.split, accuracy.data_fingerprint)
         and (other.height, other.width) == (accuracy.height, accuracy.width)
         and other.clip_words == accuracy.clip_words
+        and (other.decoder, other.scoring, other.alignment) == (accuracy.decoder, accuracy.scoring, accuracy.alignment)
     )

@@ -296,7 +296,8 @@ def _wer_change(base: Report, new: Report, i: int, k: int) -> tuple[float | None
 
 def _same_clips(a: Accuracy, b: Accuracy) -> bool:
     same = (a.split, a.data_fingerprint, a.clips) == (b.split, b.data_fingerprint, b.clips)
-    return same and a.clip_words == b.clip_words
+    counted = (a.decoder, a.scoring, a.alignment) == (b.decoder, b.scoring, b.alignment)
+    return same and counted and a.clip_words == b.clip_words
 
 
 def _parity(base: SummaryRow, new: SummaryRow) -> str:

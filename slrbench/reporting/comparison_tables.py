@@ -241,8 +241,18 @@ def wer_table(accuracies: Sequence[Accuracy]) -> str:
     return paragraphs(
         cells,
         "Intervals: 95 %, by bootstrap over clips. To the checkpoint: WER minus that of the fp32 checkpoint on the "
-        "same clips, in points, paired by clip. Same: clips that decode to the checkpoint's sequence.",
+        "same clips, in points, paired by clip. Same: clips that decode to the checkpoint's sequence."
+        + _conventions(shown),
     )
+
+
+def _conventions(accuracies: Sequence[Accuracy]) -> str:
+    """How errors were counted, where it is not the plain way."""
+    found = {(a.decoder, a.scoring, a.alignment) for a in accuracies} - {("greedy", "plain", "unit")}
+    ways = [
+        f"{scoring}, aligned by {alignment} costs, decoder {decoder}" for decoder, scoring, alignment in sorted(found)
+    ]
+    return f" Scoring: {'; '.join(ways)}." if ways else ""
 
 
 def _points(interval: Interval | None) -> str:

@@ -9,7 +9,7 @@ from slrbench.data.batching import normalise
 from slrbench.data.corpus import Clip, Corpus, Split, Vocabulary, readable_clips
 from slrbench.data.packed import CLIPS_NAME, PackedCorpus, packed_clips_in
 from slrbench.errors import SlrbenchError
-from slrbench.evaluation import evaluate
+from slrbench.evaluation import evaluate, scoring_of
 from slrbench.measure.rounds import Infer
 from slrbench.measure.timing_inputs import TimingInputs, clip_inputs, noise_inputs
 from slrbench.records import Accuracy, Candidate
@@ -114,11 +114,20 @@ def accuracy_of(
 ) -> Accuracy:
     """Word error rate of a candidate's file on the first ``limit`` clips of a split, through ``infer``.
 
+    Decoded greedily, counted by the corpus's convention.
+
     Raises:
         BadInputError: the corpus does not go with the network.
         RunFailedError: the outputs are not log-probabilities ``(T', B, C)``.
     """
-    found = evaluate(infer, split, Vocabulary(glosses=card.glosses), limit=limit, input_kind=candidate.input_kind)
+    found = evaluate(
+        infer,
+        split,
+        Vocabulary(glosses=card.glosses),
+        limit=limit,
+        input_kind=candidate.input_kind,
+        scoring=scoring_of(corpus),
+    )
     return Accuracy(
         model=candidate.model,
         backend=candidate.backend,
@@ -138,5 +147,9 @@ def accuracy_of(
         sequences_wrong=found.sequences_wrong,
         clip_errors=found.clip_errors,
         clip_words=found.clip_words,
-        decoded=found.hypotheses,
+        decoded=found.decoded,
+        scoring=found.scoring,
+        alignment=found.alignment,
+        other_alignment=found.other_alignment,
+        unknown_words=found.unknown_words,
     )

@@ -16,14 +16,16 @@ from slrbench.data import open_corpus
 from slrbench.data.corpus import Corpus, Vocabulary
 from slrbench.data.packed import packed_clips_in
 from slrbench.errors import BadInputError
-from slrbench.evaluation import EvaluationResult, evaluate
+from slrbench.evaluation import EvaluationResult, evaluate, scoring_of
 from slrbench.measure.environment import default_threads
 from slrbench.records import Accuracy
 from slrbench.runners.inputs import artifact_sha256
 from slrbench.runners.open import open_runner
+from slrbench.scoring import alignment_named, rule_named
 from slrbench.training.card import CheckpointCard, read_card
 from slrbench.workflows.archive import require_checkpoint, unless_unpacked
 from slrbench.workflows.caching import fill_cache
+from slrbench.workflows.decoding import GREEDY, DecoderOptions, LanguageModelFigures, figures_of, make_decoder
 from slrbench.workflows.stored_parity import device_of, require_runtime
 from slrbench.workflows.verify import find_entry, kind_of
 
@@ -44,6 +46,7 @@ class Evaluation:
     accuracy: Accuracy
     result: EvaluationResult
     notes: tuple[str, ...]
+    language_model: LanguageModelFigures | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,9 @@ def evaluate_path(
     backend: str | None = None,
     batch: int = 8,
     threads: int | None = None,
+    decoding: DecoderOptions = GREEDY,
+    scoring: str | None = None,
+    alignment: str | None = None,
     cache: Path | None = None,
     workers: int = 0,
     progress: Progress | None = None,
@@ -83,6 +89,9 @@ def evaluate_path(
             be the artifact's own.
         batch: most clips in one call; clips of equal length only go together.
         threads: threads of the runtime; every core where it is not given.
+        decoding: how log-probabilities become glosses.
+        scoring: name of a convention (``slrbench.scoring``); the corpus's own where it is not given.
+        alignment: ``unit`` or ``sclite``; the convention's where it is not given.
         cache: folder of decoded clips, for a corpus of files.
         workers: processes that decode clips for the cache; 0 decodes in this one.
         progress: told what is done, clips done, and clips in all.
@@ -102,8 +111,11 @@ def evaluate_path(
         raise BadInputError(f"{path} has no card that names its corpus", hint="--data KIND:... names one")
     packed = packed_clips_in(folder) if data is None and split == SPLIT else None
     corpus = packed or open_corpus(data or (target.card.data if target.card is not None else ""), cache=cache)
+    rule = scoring_of(corpus) if scoring is None else rule_named(scoring)
+    costs = None if alignment is None else alignment_named(alignment)
     vocabulary, notes = _vocabulary(target.card, corpus, asked_for=data is not None)
     chosen = corpus.split(split)
+    decoder = make_decoder(decoding, corpus, vocabulary)
     told = progress or (lambda text, done, total: None)
     fill_cache(corpus, workers=workers, progress=told, say=lambda line: None, splits=(split,), limit=clips)
     runner = open_runner(
@@ -127,7 +139,16 @@ def evaluate_path(
 
     try:
         found = evaluate(
-            infer, chosen, vocabulary, batch=batch, limit=clips, input_kind=target.input_kind, progress=tell
+            infer,
+            chosen,
+            vocabulary,
+            batch=batch,
+            limit=clips,
+            input_kind=target.input_kind,
+            decode=decoder,
+            scoring=rule,
+            alignment=costs,
+            progress=tell,
         )
     finally:
         runner.close()
@@ -146,11 +167,18 @@ def evaluate_path(
         sequences_wrong=found.sequences_wrong,
         clip_errors=found.clip_errors,
         clip_words=found.clip_words,
-        decoded=found.hypotheses,
+        decoded=found.decoded,
+        decoder=decoder.name,
+        scoring=found.scoring,
+        alignment=found.alignment,
+        other_alignment=found.other_alignment,
+        unknown_words=found.unknown_words,
         input_kind=target.input_kind,
         height=corpus.frame_size[0],
         width=corpus.frame_size[1],
     )
+    if found.unknown_words:
+        notes = (*notes, unknown_note(found, split))
     if found.unreadable:
         notes = (*notes, unreadable_note(split, tuple(found.unreadable)))
     if packed is not None:
@@ -158,7 +186,22 @@ def evaluate_path(
         some = "" if found.clips == len(about.clips) else f"{found.clips} of "
         packed_clips = f"the {len(about.clips)} packed clips of {about.split_clips} in {about.split}"
         notes = (*notes, f"measured on {some}{packed_clips}")
-    return Evaluation(accuracy=accuracy, result=found, notes=(*target.notes, *notes))
+    return Evaluation(
+        accuracy=accuracy,
+        result=found,
+        notes=(*target.notes, *notes),
+        language_model=figures_of(decoder, vocabulary, found.glosses),
+    )
+
+
+def unknown_note(found: EvaluationResult, split: str) -> str:
+    """Says how many errors no decoding could avoid."""
+    words = sum(map(len, found.glosses))
+    share = 100 * found.unknown_words / words
+    return (
+        f"{found.unknown_words} of {words} reference words of {split} ({share:.2f} %) are not in the network's "
+        "vocabulary: each is an error"
+    )
 
 
 def unreadable_note(split: str, clips: Sequence[str]) -> str:

@@ -144,9 +144,14 @@ def test_a_wer_that_may_have_risen_by_chance_is_none(base: Report) -> None:
     assert row.regression == ""
 
 
-def test_wer_on_other_data_is_not_compared(base: Report) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [{"data_fingerprint": "other"}, {"scoring": "csl-daily"}, {"alignment": "sclite"}, {"decoder": "beam:10"}],
+    ids=str,
+)
+def test_wer_on_other_data_or_counted_otherwise_is_not_compared(base: Report, change: dict[str, str]) -> None:
     new = _new(*FILES)
-    other = tuple(a.model_copy(update={"data_fingerprint": "other"}) for a in new.accuracies)
+    other = tuple(a.model_copy(update=change) for a in new.accuracies)
     assert compare_reports(base, new.model_copy(update={"accuracies": other})).rows[0].wer_change is None
 
 

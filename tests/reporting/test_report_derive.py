@@ -228,6 +228,9 @@ def test_word_error_rates_are_compared_with_the_checkpoint_of_the_model(golden_r
         {"model": "another"},
         {"data_fingerprint": "other"},
         {"clip_words": (4,) * 120},
+        {"decoder": "beam:10"},
+        {"scoring": "phoenix2014"},
+        {"alignment": "sclite"},
     ],
     ids=str,
 )
@@ -245,6 +248,14 @@ def test_older_accuracies_stay_as_they_are(golden_report: Report) -> None:
     old = golden_report.accuracies[0].model_copy(update={"clip_errors": (), "wer_interval": None})
     assert with_intervals([old]) == (old,)
     assert isinstance(old, Accuracy)
+
+
+def test_the_table_says_how_words_were_counted_where_it_is_not_the_plain_way(golden_report: Report) -> None:
+    assert "Scoring:" not in section(golden_report, "Word error rates")
+    counted = {"scoring": "phoenix2014", "alignment": "sclite"}
+    accuracies = tuple(a.model_copy(update=counted) for a in golden_report.accuracies)
+    shown = section(golden_report.model_copy(update={"accuracies": accuracies}), "Word error rates")
+    assert "Scoring: phoenix2014, aligned by sclite costs, decoder greedy." in shown
 
 
 def test_word_error_rates_have_their_table(golden_report: Report) -> None:

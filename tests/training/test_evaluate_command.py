@@ -9,6 +9,7 @@ import torch
 
 from exporters.artifact import read_manifest, write_manifest
 from slrbench.cli.app import main
+from slrbench.decoding import NgramModel
 from slrbench.statistics.words import wer_interval
 from slrbench.training.card import read_card
 from slrbench.training.checkpoint import update_card
@@ -98,6 +99,71 @@ def test_what_does_not_fit_is_bad_input(arguments, words, exported, capsys):
     code, out, err = run(capsys, exported, *arguments)
     assert (code, out) == (2, "")
     assert words in err
+
+
+def test_a_beam_search_decodes_any_artifact_and_the_report_says_so(exported, tmp_path, capsys):
+    saved = tmp_path / "lm.json"
+    search = ("--decoder", "beam:5", "--lm", 2, "--lm-weight", 0.3, "--save-lm", saved)
+    accuracies = {}
+    for name, path in {"torch": exported, "onnx": exported / "model.onnx"}.items():
+        code, out, _ = run(capsys, path, *search, "--clips", 4, "--json")
+        assert code == 0
+        document = json.loads(out)
+        accuracies[name] = document["accuracy"]
+        assert document["accuracy"]["decoder"] == "beam:5,lm=2,lm_weight=0.3"
+        assert document["language_model"]["order"] == 2
+        assert document["language_model"]["perplexity"] > 1
+    assert accuracies["torch"]["counts"] == accuracies["onnx"]["counts"]
+    code, out, _ = run(capsys, exported, "--decoder", "beam:5", "--lm", saved, "--lm-weight", 0.3, "--clips", 4)
+    assert code == 0
+    assert f"Decoder: beam:5,lm={saved},lm_weight=0.3. Scoring: plain (glosses as they are), unit alignment" in out
+    assert "Language model: order 2, perplexity" in out
+
+
+def test_greedy_and_the_plain_convention_are_the_default(saved_checkpoint, capsys):
+    code, out, _ = run(capsys, saved_checkpoint, "--clips", 2)
+    assert code == 0
+    assert "Decoder: greedy. Scoring: plain (glosses as they are), unit alignment (every error costs 1)." in out
+
+
+def test_a_convention_and_an_alignment_may_be_asked_for(saved_checkpoint, capsys):
+    code, out, _ = run(capsys, saved_checkpoint, "--clips", 6, "--scoring", "csl-daily", "--json")
+    assert code == 0
+    accuracy = json.loads(out)["accuracy"]
+    assert (accuracy["scoring"], accuracy["alignment"]) == ("csl-daily", "sclite")
+    code, out, _ = run(
+        capsys, saved_checkpoint, "--clips", 6, "--scoring", "csl-daily", "--alignment", "unit", "--json"
+    )
+    again = json.loads(out)["accuracy"]
+    assert (again["alignment"], again["other_alignment"]) == ("unit", accuracy["counts"])
+    assert again["counts"] == accuracy["other_alignment"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--decoder", "beam"), "unknown decoder 'beam'"),
+        (("--decoder", "beam:0"), "unknown decoder 'beam:0'"),
+        (("--lm", "3"), "--lm does not go with greedy decoding"),
+        (("--prune", "3"), "--prune does not go with greedy decoding"),
+        (("--decoder", "beam:3", "--save-lm", "x.json"), "no language model to weigh or to save"),
+        (("--decoder", "beam:3", "--lm", "0"), "an n-gram model of order 0"),
+        (("--decoder", "beam:3", "--lm", "missing.json"), "missing.json cannot be read"),
+        (("--scoring", "phoenix"), "unknown scoring 'phoenix'"),
+        (("--alignment", "diagonal"), "unknown alignment 'diagonal'"),
+    ],
+)
+def test_how_to_decode_and_to_score_is_checked(arguments, words, saved_checkpoint, capsys):
+    code, out, err = run(capsys, saved_checkpoint, *arguments, "--clips", 1)
+    assert (code, out) == (2, "")
+    assert words in err
+
+
+def test_a_language_model_over_other_glosses_is_refused(saved_checkpoint, tmp_path, capsys):
+    NgramModel.train([(1, 2)], glosses=("A", "B"), order=2).write(tmp_path / "lm.json")
+    code, out, err = run(capsys, saved_checkpoint, "--decoder", "beam:3", "--lm", tmp_path / "lm.json", "--clips", 1)
+    assert (code, out) == (2, "")
+    assert "is a language model of 2 glosses" in err
 
 
 @pytest.mark.parametrize(

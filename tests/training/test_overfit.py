@@ -7,8 +7,8 @@ import torch
 
 from slrbench.data.corpus import Clip
 from slrbench.errors import BadInputError
-from slrbench.scoring import count_errors
 from slrbench.models import registry
+from slrbench.scoring import count_errors
 from slrbench.training import overfit
 from slrbench.training.overfit import choose_clips, run_overfit
 from slrbench.training.overfit_monitor import OverfitMonitor, debugging_tips, outcome, what_to_try
