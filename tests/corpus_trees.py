@@ -15,11 +15,13 @@ from PIL import Image
 
 from slrbench.data.fingerspelling import FingerspellingCorpus
 
-GLOSS_OF = {"A": "__ON__", "B": "REGEN", "C": "loc-NORD", "L": "MORGEN"}
+GLOSS_OF = {"A": "__ON__", "B": "REGEN", "C": "loc-NORD", "E": "SONNE", "L": "MORGEN", "T": "WIND"}
 """Letters that are signed, and the glosses that the trees call them."""
 
 GERMAN = tuple(GLOSS_OF.values())
-CHINESE = {"A": "我", "B": "下雨", "C": "明天", "L": "北"}
+CHINESE = {"A": "我", "B": "下雨", "C": "明天", "E": "太阳", "L": "北", "T": "风"}
+
+MONTH = {"train": "April", "dev": "May", "test": "June"}
 
 WIDTH, HEIGHT = 42, 52  # 210 x 260 divided by five
 
@@ -80,7 +82,7 @@ def write_phoenix2014(root: Path, *, train: int = 6, dev: int = 3, test: int = 3
         lines = ["id|folder|signer|annotation"]
         glosses[split] = {}
         for n, clip in enumerate(signed(split, count)):
-            recording = f"{n + 1:02d}April_2010_Thursday_{'heute' if split == 'train' else 'tagesschau'}"
+            recording = f"{n + 1:02d}{MONTH[split]}_2010_Thursday_{'heute' if split == 'train' else 'tagesschau'}"
             name = f"{recording}_default-{n % 3}"
             said = tuple(GLOSS_OF[letter] for letter in clip.letters)
             folder = part / "features" / "fullFrame-210x260px" / split / name / "1"
@@ -105,7 +107,7 @@ def write_phoenix2014t(root: Path, *, train: int = 6, dev: int = 3, test: int = 
         lines = ["name|video|start|end|speaker|orth|translation"]
         glosses[split] = {}
         for n, clip in enumerate(signed(split, count)):
-            name = f"{n + 1:02d}August_2010_Wednesday_{'heute' if split == 'train' else 'tagesschau'}-{n + 1}"
+            name = f"{n + 1:02d}{MONTH[split]}_2010_Wednesday_{'heute' if split == 'train' else 'tagesschau'}-{n + 1}"
             said = tuple(GLOSS_OF[letter] for letter in clip.letters)
             folder = inner / "features" / "fullFrame-210x260px" / split / name
             write_frames(folder, clip.pictures, "images{:04d}.png", 1)

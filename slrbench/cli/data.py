@@ -50,7 +50,7 @@ def command(
     Example: python -m slrbench data phoenix2014:/data/phoenix2014-release --plot phoenix.png
     """
     from slrbench.data import open_corpus
-    from slrbench.data.distributions import check_plot_path
+    from slrbench.data.distributions import LengthAndGlosses, check_plot_path
     from slrbench.data.indexed import IndexedCorpus
 
     if plot is not None:
@@ -61,11 +61,13 @@ def command(
 
         for path in preview:
             write_preview(corpus, path, split=split, clips=clips)
+    statistics: dict[str, Any]
+    drawn: dict[str, list[LengthAndGlosses]] | None = None
     if isinstance(corpus, IndexedCorpus):
         statistics, drawn = _survey(corpus, quick=quick)
     else:
         console.info("rendering every clip to count its frames")
-        statistics, drawn = dict(corpus.statistics()), None
+        statistics = dict(corpus.statistics())
     if plot is not None:
         _draw(corpus, plot, drawn)
     if json:

@@ -86,11 +86,11 @@ def read_rows(path: Path, delimiter: str, columns: Iterable[str], *, what: str) 
     Raises:
         BadInputError: the file is missing, not UTF-8, has no such columns, or a row has other than its columns.
     """
-    lines = read_text(path, what=what).splitlines()
-    names = [name.strip() for name in lines[0].split(delimiter)] if lines else []
+    lines = read_text(path, what=what).split("\n")  # not splitlines(): a text may hold Unicode's other line breaks
+    names = [name.strip() for name in lines[0].split(delimiter)]
     missing = [column for column in columns if column not in names]
     if missing:
-        found = "".join(lines[:1])[:100]
+        found = lines[0][:100]
         raise BadInputError(
             f"{path} is not {what}: its first line has no column {', '.join(missing)}, but {found!r}",
             hint=f"expected {delimiter.join(columns)}",

@@ -53,7 +53,7 @@ def index(path: Path, options: Mapping[str, str]) -> CorpusIndex:
             glosses=glosses[name],
             signer=_signer(name),
         )
-    for name in glosses.keys() - splits.keys():
+    for name in sorted(glosses.keys() - splits.keys()):
         found.leave_out("", name, "in no split of split_1.txt")
     return found
 

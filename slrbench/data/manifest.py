@@ -74,7 +74,7 @@ def _glosses(value: Any) -> tuple[str, ...]:
 
 
 def _json_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -88,7 +88,7 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    header = text.splitlines()[0] if text.strip() else ""
+    header, *lines = text.split("\n")
     for delimiter in ",;\t|":
         names = [name.strip().lower() for name in header.split(delimiter)]
         if set(_COLUMNS) <= set(names):
@@ -98,7 +98,7 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
             f"{path} is no manifest: its first line is {header[:100]!r}",
             hint=f"expected a first line such as {','.join((*_COLUMNS, 'signer'))}",
         )
-    reader = csv.reader(text.splitlines()[1:], delimiter=delimiter)
+    reader = csv.reader(lines, delimiter=delimiter)
     for fields in reader:
         if not any(map(str.strip, fields)):
             continue

@@ -19,7 +19,7 @@ PATH_KINDS: Mapping[str, tuple[str, ...]] = {
 
 KINDS = (BUILT_IN, *PATH_KINDS)
 
-_OPTION = re.compile(r"(?P<rest>.*),(?P<name>[a-z_]+)=(?P<value>[^,=/\\]*)", re.DOTALL)
+_OPTION = re.compile(r"(?P<rest>.*),\s*(?P<name>[a-z_]+)\s*=(?P<value>[^,=/\\]*)", re.DOTALL)
 
 
 def parse_spec(text: str) -> tuple[str, dict[str, str]]:
@@ -51,9 +51,9 @@ def parse_spec(text: str) -> tuple[str, dict[str, str]]:
 def _path_and_options(kind: str, rest: str, text: str) -> dict[str, str]:
     known = PATH_KINDS[kind]
     options: dict[str, str] = {}
-    path = rest
+    path = rest.strip()
     while (match := _OPTION.fullmatch(path)) is not None:
-        path, name, value = match["rest"], match["name"], match["value"].strip()
+        path, name, value = match["rest"].rstrip(), match["name"], match["value"].strip()
         if name not in known:
             raise BadInputError(
                 f"unknown option {name!r} of corpus {kind} in {text!r}",
@@ -64,7 +64,7 @@ def _path_and_options(kind: str, rest: str, text: str) -> dict[str, str]:
         if name in options:
             raise BadInputError(f"option {name!r} is given twice in {text!r}", hint="give it once")
         options[name] = value
-    if not path.strip() or re.fullmatch(r"[a-z_]+=[^/\\]*", path):
+    if not path or re.fullmatch(r"[a-z_]+=[^/\\]*", path):
         raise BadInputError(f"{text!r} names no path", hint=f"{kind}:PATH,option=value")
     return {"path": path, **dict(reversed(options.items()))}
 

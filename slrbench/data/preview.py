@@ -3,6 +3,7 @@
 Shapes: T frames, H, W; pictures are RGB.
 """
 
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from exporters.artifact import atomic_path
-from slrbench.data.corpus import Clip, Corpus
+from slrbench.data.corpus import Clip, Corpus, readable_clips
 from slrbench.errors import BadInputError
 
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -40,7 +41,7 @@ def write_preview(corpus: Corpus, path: Path, *, split: str = "test", clips: int
     if not path.parent.is_dir():
         raise BadInputError(f"there is no folder {path.parent} for {path.name}", hint="make it, or name another")
     source = corpus.split(split)
-    chosen = [source[i] for i in range(min(clips, len(source)))]
+    chosen = [clip for _, clip in islice(readable_clips(source, range(len(source))), clips)]
     if not chosen:
         raise BadInputError(f"split {split!r} of {corpus.spec} has no clips to show", hint="--split test")
     with atomic_path(path) as temporary:

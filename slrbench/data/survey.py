@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from os import cpu_count
 from typing import TYPE_CHECKING, Literal
 
@@ -95,7 +96,7 @@ class Survey:
             "glosses_min_median_max": spread(lengths),
             "output_steps_min_median_max": spread([output_length(n, STRIDES[0]) for n in frames]),
             "frames_per_gloss": round(sum(frames) / max(1, sum(lengths)), 2),
-            "adjacent_repeats": sum(a == b for c in clips for a, b in zip(c.glosses, c.glosses[1:], strict=False)),
+            "adjacent_repeats": sum(a == b for c in clips for a, b in pairwise(c.glosses)),
             "out_of_vocabulary": sum(unknown.values()),
             "out_of_vocabulary_glosses": dict(unknown.most_common()),
             **{

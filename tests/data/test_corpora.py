@@ -326,7 +326,7 @@ def test_a_broken_frame_is_an_error_that_names_clip_and_file(trees: dict[str, Tr
 def test_a_corpus_without_a_usable_clip_is_an_error(trees: dict[str, Tree], tmp_path: Path) -> None:
     copy = Path(shutil.copytree(trees["phoenix2014t"].path, tmp_path / "copy"))
     shutil.rmtree(next(copy.rglob("features")))
-    with pytest.raises(BadInputError, match="no clip that can be used .12 were left out, for example .*no frames in"):
+    with pytest.raises(BadInputError, match=r"no clip that can be used .12 were left out, for example .*no frames in"):
         opened("phoenix2014t", copy)
 
 
