@@ -122,14 +122,15 @@ class _Steps(Dataset[tuple[Any, ...]]):
         return replace(drawn, batch=None), fields
 
 
-def _as_is(batch: tuple[Any, ...]) -> tuple[Any, ...]:
+def _as_is(batch: Any) -> Any:
     return batch
 
 
 def _unpacked(found: tuple[Any, ...]) -> TrainingBatch:
     if isinstance(found[0], Exception):
         raise found[0]
-    drawn, fields = found
+    drawn: TrainingBatch = found[0]
+    fields: dict[str, Any] | None = found[1]
     if fields is None:
         return drawn
     batch = Batch(**{name: value.numpy() if torch.is_tensor(value) else value for name, value in fields.items()})
