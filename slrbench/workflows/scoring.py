@@ -2,20 +2,29 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from slrbench.data.corpus import Clip, Corpus, Split
+from slrbench.data.corpus import Clip, Corpus, Split, Vocabulary
 from slrbench.evaluation import evaluate
 from slrbench.models.ctc_head import Recogniser
 from slrbench.records import ErrorCounts
 from slrbench.training.network import infer_with
 
 Progress = Callable[[str, int, int], None]
+Count = Callable[..., ErrorCounts]
+"""Word errors of a split, its arguments those of ``slrbench.evaluation.evaluate``."""
 
 
-def measure_wer(model: Recogniser, corpus: Corpus, progress: Progress) -> dict[str, ErrorCounts]:
-    """Word errors on every split but ``train`` that has clips, greedy decoding."""
+def _alone(infer: Any, split: Split, vocabulary: Vocabulary, **options: Any) -> ErrorCounts:
+    return evaluate(infer, split, vocabulary, **options).counts
+
+
+def measure_wer(
+    model: Recogniser, corpus: Corpus, progress: Progress, *, count: Count = _alone
+) -> dict[str, ErrorCounts]:
+    """Word errors on every split but ``train`` that has clips, greedy decoding; ``count`` may share it out."""
     infer = infer_with(model.eval(), next(model.parameters()).device)
     wer = {}
     for name in corpus.split_names:
@@ -26,7 +35,7 @@ def measure_wer(model: Recogniser, corpus: Corpus, progress: Progress) -> dict[s
         def report(done: int, total: int, name: str = name) -> None:
             progress(f"WER on {name}", done, total)
 
-        wer[name] = evaluate(infer, split, corpus.vocabulary, batch=8, progress=report).counts
+        wer[name] = count(infer, split, corpus.vocabulary, batch=8, progress=report)
     return wer
 
 
@@ -61,7 +70,7 @@ def _shuffled_frames(clip: Clip, index: int) -> Clip:
     return replace(clip, frames=clip.frames[order])
 
 
-def control_runs(model: Recogniser, corpus: Corpus, *, clips: int = 100) -> dict[str, float]:
+def control_runs(model: Recogniser, corpus: Corpus, *, clips: int = 100, count: Count = _alone) -> dict[str, float]:
     """WER on test clips without a picture and with their frames in random order.
 
     A network that reads the video must fail on both; one that guesses likely words, or ignores order, does not.
@@ -69,6 +78,6 @@ def control_runs(model: Recogniser, corpus: Corpus, *, clips: int = 100) -> dict
     infer = infer_with(model.eval(), next(model.parameters()).device)
     controls = {"blank video": _blank_video, "shuffled frames": _shuffled_frames}
     return {
-        name: evaluate(infer, _Controlled(corpus.split("test"), spoil, clips), corpus.vocabulary, batch=8).counts.wer
+        name: count(infer, _Controlled(corpus.split("test"), spoil, clips), corpus.vocabulary, batch=8).wer
         for name, spoil in controls.items()
     }
