@@ -10,9 +10,9 @@ import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from training.several_processes import CASES, train
 
 from slrbench.training.card import read_card
+from tests.training.several_processes import CASES, train
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = [

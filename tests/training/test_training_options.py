@@ -132,13 +132,13 @@ class TestBackbone:
 
 class TestAverage:
     def test_the_average_follows_its_formula_and_is_what_is_kept(self):
-        trainer = _trainer(ema_decay=0.15)
+        trainer = _trainer(ema_decay=0.2)
         name = "head.classifier.weight"
         seen: list[torch.Tensor] = []
         trainer.run(lambda _: seen.append(trainer.model.state_dict()[name].clone()), until=3)
         average = seen[0]
         for steps, weights in enumerate(seen[1:], start=1):
-            decay = min(0.15, (1 + steps) / (10 + steps))
+            decay = min(0.2, (1 + steps) / (10 + steps))
             average = decay * average + (1 - decay) * weights
         torch.testing.assert_close(trainer.evaluated.state_dict()[name], average)
         trainer.run()
