@@ -70,6 +70,10 @@ class BatchStream:
         self.steps_per_epoch = max(1, len(first) // batch_size)
         self._pool: _Pool | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the clips at hand, for a process that makes batches of its own."""
+        return {**self.__dict__, "_pool": None}
+
     def difficulty(self, epoch: int) -> float:
         """Curriculum of an epoch: rises linearly to 1 over ``curriculum_steps``."""
         if self._curriculum_steps == 0:

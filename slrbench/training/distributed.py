@@ -3,6 +3,7 @@
 A program for one process runs unchanged: there is one, its totals are its own values, and it waits for nobody.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -60,6 +61,9 @@ class Processes:
         """
         several = launched_processes() > 1
         options = {"timeout": _PATIENCE} if several and not torch.distributed.is_initialized() else {}
+        if several:
+            # Kernels in channels-last order, which are much faster on a CPU, cost one copy of their gradients here.
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         with ends_with_the_others():
             self._state = PartialState(cpu=trains_on_cpu(device), **options)
 

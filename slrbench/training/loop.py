@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from slrbench.data.batching import Batch
@@ -74,8 +74,6 @@ class Trainer:
         self.accelerator = Accelerator(
             mixed_precision=mixed_precision,
             cpu=trains_on_cpu(device),
-            # Statistics are equal in all processes already.
-            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
             log_with="tensorboard" if log_dir is not None else None,
             project_dir=log_dir,
         )
@@ -98,7 +96,7 @@ class Trainer:
         )
         self.average = WeightAverage(model, config.ema_decay) if config.ema_decay > 0 else None
         self.best = BestWeights(config) if config.keeps_best else None
-        self.log = StepLog(self.accelerator, log_dir, name) if log_dir is not None else None
+        self.log = StepLog(self.accelerator, name) if log_dir is not None else None
         self.stream = self._stream(
             seed, curriculum_steps=config.curriculum_steps, first_difficulty=config.first_difficulty
         )

@@ -87,11 +87,13 @@ class Learner:
                 sums += self._add_gradients(part, share, clips=sum(shares))
         loss, ctc, blanks, steps = self.processes.totals(sums.tolist())
         if not np.isfinite(loss):
-            return self._skip(step, loss)
+            self._skip(step, loss)
+            return None
         norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm))
         # fp16 leaves such a step out by itself, and must be told of it to choose a smaller scale.
         if not np.isfinite(norm) and self.accelerator.scaler is None:
-            return self._skip(step, norm)
+            self._skip(step, norm)
+            return None
         self._skipped_in_a_row = 0
         self.optimiser.step()
         return {

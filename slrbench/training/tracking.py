@@ -1,7 +1,6 @@
 """Figures of every step for TensorBoard, through accelerate's trackers."""
 
 from importlib.util import find_spec
-from pathlib import Path
 
 from accelerate import Accelerator
 
@@ -21,15 +20,14 @@ def check_tensorboard() -> None:
 class StepLog:
     """One folder of events for each network; the main process writes it."""
 
-    def __init__(self, accelerator: Accelerator, folder: Path, name: str) -> None:
-        """``accelerator`` was made with ``log_with="tensorboard"``; the folder of the events is ``folder / name``."""
-        self._accelerator, self._folder, self._name = accelerator, folder, name
+    def __init__(self, accelerator: Accelerator, name: str) -> None:
+        """``accelerator`` was made with ``log_with="tensorboard"``; events go to ``name`` in its project's folder."""
+        self._accelerator, self._name = accelerator, name
         self._is_open = False
 
     def write(self, report: StepReport) -> None:
         """Log a step. What an interrupted run logged of later steps is taken back by the first one."""
         if not self._is_open:
-            self._folder.mkdir(parents=True, exist_ok=True)
             self._accelerator.init_trackers(self._name, init_kwargs={"tensorboard": {"purge_step": report.step}})
             self._is_open = True
         self._accelerator.log(report.figures(), step=report.step)

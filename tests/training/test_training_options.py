@@ -16,7 +16,7 @@ from slrbench.training.config import OptimisationConfig
 from slrbench.training.loop import Trainer
 from slrbench.training.progress import StepReport
 
-CORPUS = open_corpus("fingerspelling:letters=ABCELT,size=32,clips=32")
+CORPUS = open_corpus("fingerspelling:letters=ABCELT,size=32,clips=8")
 TEACHER = ModelSpec(architecture="teacher", num_classes=7, width=0.125, lstm_hidden=8, lstm_layers=1, dropout=0.0)
 STUDENT = ModelSpec(
     architecture="student",
