@@ -21,6 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 from slrbench import __version__
 from slrbench.cli import console
 from slrbench.errors import ExitCode, SlrbenchError
+from slrbench.training.launch import launched_index, launched_processes
 
 COMMANDS = {
     "train-and-export": "The main job: train, distil, verify, export, check parity, bench and report.",
@@ -178,22 +179,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Read when torch is loaded. Threads that spin for long while they wait slow each other down many times on shared
     # cores; not spinning at all costs training a third of its speed on quiet ones. So they spin for microseconds.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    if launched_index() > 0:
+        console.be_silent()
     try:
         with _termination_as_exception():
-            code = _run(list(sys.argv[1:] if arguments is None else arguments))
-            sys.stdout.flush()
+            try:
+                code = _run(list(sys.argv[1:] if arguments is None else arguments))
+                sys.stdout.flush()
+            except BrokenPipeError:
+                raise
+            except Exception as error:
+                # Inside: a launcher that ends all processes when one has failed must not cut the words off.
+                return _explain(error)
     except BrokenPipeError:
         # The reader went away (`| head`). What is still buffered must not fail again when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.INTERRUPTED
     except _Terminated:
-        console.error("terminated; what was finished is kept")
+        if launched_index() == 0:
+            console.error("terminated; what was finished is kept")
         return ExitCode.TERMINATED
     except KeyboardInterrupt:
-        console.error("interrupted; what was finished is kept")
+        if launched_index() == 0:
+            console.error("interrupted; what was finished is kept")
         return ExitCode.INTERRUPTED
-    except Exception as error:
-        return _explain(error)
     return code
 
 
@@ -202,6 +211,8 @@ def _explain(error: Exception) -> int:
     code, message, hint = _classify(error)
     if console.verbose:
         print_exception(error)
+    if launched_processes() > 1:
+        message = f"process {launched_index()} of {launched_processes()}: {message}"
     console.error(message, hint)
     return code
 

@@ -28,6 +28,20 @@ verbose = False
 """Whether ``-v`` was given: tracebacks are shown."""
 
 
+_silent = False
+
+
+def be_silent() -> None:
+    """Print nothing but errors: of several processes that do one job, one speaks."""
+    global _silent
+    _silent = True
+
+
+def _print(text: str, stream: TextIO, *, flush: bool = False) -> None:
+    if not _silent:
+        print(text, file=stream, flush=flush or stream is sys.stderr)
+
+
 def _replace_with_plain(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
@@ -60,7 +74,7 @@ def _style(text: str, code: str, stream: TextIO) -> str:
 
 def result(text: str, *, flush: bool = False) -> None:
     """Print a part of the command's result to stdout; ``flush`` where somebody reads it while it goes on."""
-    print(text, file=sys.stdout, flush=flush)
+    _print(text, sys.stdout, flush=flush)
 
 
 def print_json(value: Any) -> None:
@@ -70,7 +84,7 @@ def print_json(value: Any) -> None:
         ValueError: a figure is NaN or infinite, which JSON cannot say.
     """
     # Escapes instead of other alphabets: a stream's plain characters would change the data.
-    print(json.dumps(value, indent=2, allow_nan=False, default=_jsonable), file=sys.stdout)
+    _print(json.dumps(value, indent=2, allow_nan=False, default=_jsonable), sys.stdout)
 
 
 def json_line(value: Any) -> None:
@@ -79,7 +93,7 @@ def json_line(value: Any) -> None:
     Raises:
         ValueError: a figure is NaN or infinite, which JSON cannot say.
     """
-    print(json.dumps(value, allow_nan=False, default=_jsonable), file=sys.stdout, flush=True)
+    _print(json.dumps(value, allow_nan=False, default=_jsonable), sys.stdout, flush=True)
 
 
 def _jsonable(value: Any) -> Any:
@@ -135,12 +149,12 @@ def reasons(word: str, why: Iterable[tuple[str, str]]) -> list[str]:
 
 def info(text: str) -> None:
     """Print a line of progress or advice to stderr."""
-    print(text, file=sys.stderr, flush=True)
+    _print(text, sys.stderr)
 
 
 def warning(text: str) -> None:
     """Print a warning to stderr."""
-    print(f"{_style('warning:', '33', sys.stderr)} {text}", file=sys.stderr, flush=True)
+    _print(f"{_style('warning:', '33', sys.stderr)} {text}", sys.stderr)
 
 
 def error(message: str, hint: str | None = None) -> None:
@@ -180,7 +194,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         """Start the bar, on a terminal."""
-        if _is_terminal(sys.stderr):
+        if _is_terminal(sys.stderr) and not _silent:
             self._bar = _rich_progress()
             self._bar.start()
         return self

@@ -22,10 +22,18 @@ def command(
     data: options.Data = None,
     alpha: Annotated[float | None, typer.Option("--alpha", help="Weight of the teacher against CTC, 0..1.")] = None,
     temperature: Annotated[float | None, typer.Option("--temperature", help="Softening of both outputs.")] = None,
+    init: options.Init = None,
     imagenet: options.Imagenet = False,
     steps: options.Steps = None,
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = None,
+    accumulate: options.Accumulate = None,
+    max_frames: options.MaxFrames = None,
+    backbone_lr: options.BackboneLr = None,
+    ema: options.Ema = None,
+    patience: options.Patience = None,
+    gradient_checkpointing: options.GradientCheckpointing = False,
+    log_dir: options.LogDir = None,
     seed: options.Seed = None,
     threads: options.Threads = None,
     device: options.Device = None,
@@ -73,6 +81,12 @@ def command(
         learning_rate=learning_rate,
         batch_size=batch_size,
         workers=workers,
+        accumulate=accumulate,
+        max_frames=max_frames,
+        backbone_learning_rate=backbone_lr,
+        ema_decay=ema,
+        patience=patience,
+        gradient_checkpointing=gradient_checkpointing or None,
     )
     config = options.read_config(preset, overrides, [*given, *(set or [])])
     name = teacher or f"teacher-{preset}"
@@ -89,16 +103,20 @@ def command(
         resume=resume,
         overwrite=overwrite,
         overfit=overfit,
+        student_init=init,
         imagenet=imagenet,
         cache=cache,
+        log_dir=log_dir,
     )
     if ablate_kd:
         _ablate(job, path, ablate_kd, reports, json=json)
         return
+    from slrbench.training.distributed import leave
     from slrbench.workflows.training import train_checkpoint
 
     with console.Progress() as progress:
         card = train_checkpoint("student", job, teacher=path, progress=progress, say=progress.line)
+    leave()
     options.answer(card, models, json=json)
 
 

@@ -17,6 +17,13 @@ def command(
     steps: options.Steps = None,
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = None,
+    accumulate: options.Accumulate = None,
+    max_frames: options.MaxFrames = None,
+    backbone_lr: options.BackboneLr = None,
+    ema: options.Ema = None,
+    patience: options.Patience = None,
+    gradient_checkpointing: options.GradientCheckpointing = False,
+    log_dir: options.LogDir = None,
     seed: options.Seed = None,
     threads: options.Threads = None,
     device: options.Device = None,
@@ -38,10 +45,8 @@ def command(
 
     if role not in ("teacher", "student"):
         raise BadInputError(f"unknown network {role!r}", hint="python -m slrbench train teacher, or student")
-    if (init is not None and role != "teacher") or (imagenet and role != "student"):
-        raise BadInputError(
-            "--init is for the teacher (Kinetics), --imagenet for the student", hint="leave out the one that is not"
-        )
+    if imagenet and role != "student":
+        raise BadInputError("--imagenet is for the student", hint="the teacher starts from --init FILE.pt (Kinetics)")
     overrides = options.Overrides(
         data=data,
         seed=seed,
@@ -51,6 +56,12 @@ def command(
         learning_rate=learning_rate,
         batch_size=batch_size,
         workers=workers,
+        accumulate=accumulate,
+        max_frames=max_frames,
+        backbone_learning_rate=backbone_lr,
+        ema_decay=ema,
+        patience=patience,
+        gradient_checkpointing=gradient_checkpointing or None,
     )
     config = options.read_config(preset, overrides, set)
     job = options.training_job(
@@ -60,14 +71,18 @@ def command(
         resume=resume,
         overwrite=overwrite,
         overfit=overfit,
-        init=init,
+        init=init if role == "teacher" else None,
+        student_init=init if role == "student" else None,
         imagenet=imagenet,
         cache=cache,
+        log_dir=log_dir,
     )
+    from slrbench.training.distributed import leave
     from slrbench.workflows.training import train_checkpoint
 
     with console.Progress() as progress:
         card = train_checkpoint(
             "teacher" if role == "teacher" else "student", job, progress=progress, say=progress.line
         )
+    leave()
     options.answer(card, models, json=json)

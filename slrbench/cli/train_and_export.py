@@ -15,10 +15,18 @@ def command(
     preset: options.Preset = "demo",
     data: options.Data = None,
     init: options.Init = None,
+    student_init: options.StudentInit = None,
     imagenet: options.Imagenet = False,
     steps: options.Steps = None,
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = None,
+    accumulate: options.Accumulate = None,
+    max_frames: options.MaxFrames = None,
+    backbone_lr: options.BackboneLr = None,
+    ema: options.Ema = None,
+    patience: options.Patience = None,
+    gradient_checkpointing: options.GradientCheckpointing = False,
+    log_dir: options.LogDir = None,
     seed: options.Seed = None,
     threads: options.Threads = None,
     device: options.Device = None,
@@ -60,6 +68,12 @@ def command(
         learning_rate=learning_rate,
         batch_size=batch_size,
         workers=workers,
+        accumulate=accumulate,
+        max_frames=max_frames,
+        backbone_learning_rate=backbone_lr,
+        ema_decay=ema,
+        patience=patience,
+        gradient_checkpointing=gradient_checkpointing or None,
     )
     config = options.read_config(preset, overrides, set)
     sizes = [text.strip() for text in batch.split(",")]
@@ -73,8 +87,10 @@ def command(
         overwrite=overwrite,
         overfit=overfit,
         init=init,
+        student_init=student_init,
         imagenet=imagenet,
         cache=cache,
+        log_dir=log_dir,
     )
     from slrbench.measure.environment import default_threads
     from slrbench.reporting.render_markdown import headline
@@ -98,6 +114,8 @@ def command(
             progress=progress,
             say=progress.line,
         )
+    if result is None:  # a process that helped to train
+        return
     if json:
         console.print_json({"report": result.report, "manifests": list(result.manifests)})
     else:

@@ -53,7 +53,41 @@ Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace a verified checkpoint that was trained with another configuration.")
 ]
 Init = Annotated[
-    Path | None, typer.Option("--init", metavar="FILE.pt", help="For the teacher: weights of the public PyTorch I3D.")
+    Path | None,
+    typer.Option(
+        "--init",
+        metavar="FILE.pt",
+        help="Weights to start from: of the public PyTorch I3D (Kinetics) for a teacher, of torchvision's MobileNetV3 "
+        "(ImageNet) for a student.",
+    ),
+]
+StudentInit = Annotated[
+    Path | None,
+    typer.Option("--student-init", metavar="FILE.pth", help="The same for the student, where --init is the teacher's."),
+]
+Accumulate = Annotated[
+    int | None, typer.Option("--accumulate", min=1, help="Parts in which a process takes its clips of a step.")
+]
+MaxFrames = Annotated[
+    int | None, typer.Option("--max-frames", min=0, help="Frames of such a part at most, with padding; 0: any number.")
+]
+BackboneLr = Annotated[
+    float | None,
+    typer.Option("--backbone-lr", min=0, help="Learning rate of the backbone, as a factor; 0 freezes it."),
+]
+Ema = Annotated[
+    float | None,
+    typer.Option("--ema", metavar="DECAY", help="Evaluate and save an average of the weights, for example 0.999."),
+]
+Patience = Annotated[
+    int | None,
+    typer.Option("--patience", min=0, help="Stop after so many evaluations without a better dev WER; keep the best."),
+]
+GradientCheckpointing = Annotated[
+    bool, typer.Option("--gradient-checkpointing", help="Less memory for a third more time.")
+]
+LogDir = Annotated[
+    Path | None, typer.Option("--log-dir", metavar="FOLDER", help="Write figures of every step for TensorBoard there.")
 ]
 Imagenet = Annotated[bool, typer.Option("--imagenet", help="For the student: start from ImageNet weights.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -74,12 +108,20 @@ class Overrides:
     learning_rate: float | None = None
     batch_size: int | None = None
     workers: int | None = None
+    accumulate: int | None = None
+    max_frames: int | None = None
+    backbone_learning_rate: float | None = None
+    ema_decay: float | None = None
+    patience: int | None = None
+    gradient_checkpointing: bool | None = None
 
     def settings(self) -> list[str]:
         """The same as ``--set`` texts."""
-        values = [(name, getattr(self, name)) for name in ("data", "seed", "threads", "device", "workers")]
+        of_run = ("data", "seed", "threads", "device", "workers")
+        values = [(name, getattr(self, name)) for name in of_run]
+        of_networks = [f.name for f in dataclasses.fields(self) if f.name not in of_run]
         for section in ("train_teacher", "train_student"):
-            values += [(f"{section}.{name}", getattr(self, name)) for name in ("steps", "learning_rate", "batch_size")]
+            values += [(f"{section}.{name}", getattr(self, name)) for name in of_networks]
         return [f"{name}={value}" for name, value in values if value is not None]
 
 
@@ -106,18 +148,27 @@ def training_job(
     overwrite: bool,
     overfit: bool,
     init: Path | None = None,
+    student_init: Path | None = None,
     imagenet: bool = False,
     cache: Path | None = None,
+    log_dir: Path | None = None,
 ) -> "TrainingJob":
     """What the workflows train. Loads torch.
 
     Raises:
-        BadInputError: ``init`` is not a file, or ``cache`` is one.
+        BadInputError: ``init`` or ``student_init`` is not a file, the student would start from two sets of weights, or
+            ``cache`` is a file.
     """
     from slrbench.errors import BadInputError
 
-    if init is not None and not init.is_file():
-        raise BadInputError(f"--init {init} is not a file", hint="the weights of the public PyTorch I3D, a .pt file")
+    for path in (init, student_init):
+        if path is not None and not path.is_file():
+            raise BadInputError(
+                f"--init {path} is not a file",
+                hint="weights of the public PyTorch I3D for a teacher, of torchvision's MobileNetV3 for a student",
+            )
+    if imagenet and student_init is not None:
+        raise BadInputError("--imagenet and a file are two sets of weights for the student", hint="give one of them")
     if cache is not None and cache.is_file():
         raise BadInputError(f"--cache {cache} is a file", hint="name a folder; it is made where there is none")
     console.info("loading torch")
@@ -131,8 +182,10 @@ def training_job(
         overwrite=overwrite,
         overfit=overfit,
         init=init,
+        student_init=student_init,
         imagenet=imagenet,
         cache=cache,
+        log_dir=log_dir,
     )
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.utils.checkpoint import checkpoint
 
 from slrbench.models.spec import ModelSpec
 
@@ -90,11 +91,18 @@ class Recogniser(nn.Module, ABC):
         super().__init__()
         self.spec = spec
         self.head: CtcHead
+        self.recompute = False
+        """Whether training computes the backbone's activations again for the gradient, instead of keeping them."""
 
     @property
     @abstractmethod
     def stride(self) -> int:
         """Frames per output step."""
+
+    @property
+    @abstractmethod
+    def backbone_module(self) -> nn.Module:
+        """The part whose weights others trained: everything before what is trained for these glosses."""
 
     @abstractmethod
     def encode(self, video: Tensor, lengths: Sequence[int] | None) -> Tensor:
@@ -125,6 +133,14 @@ class Recogniser(nn.Module, ABC):
         log_probs, auxiliary = self.head.forward_training(self.encode(video, frames), steps)
         counts = frames if frames is not None else [video.shape[2]] * video.shape[0]
         return CtcOutput(log_probs, auxiliary, torch.tensor([-(-count // self.stride) for count in counts]))
+
+    def run_block(self, block: nn.Module, *inputs: object) -> Tensor:
+        """A block of the backbone, its activations kept or, with ``recompute``, computed again for the gradient."""
+        if self.recompute and self.training and torch.is_grad_enabled():
+            again: Tensor = checkpoint(block, *inputs, use_reentrant=False)
+            return again
+        result: Tensor = block(*inputs)
+        return result
 
     def _plan(self, video: Tensor, lengths: Tensor | None) -> tuple[list[int] | None, list[int] | None]:
         """Valid frames of each clip (None: all of them), and its output steps (None: the same for all)."""

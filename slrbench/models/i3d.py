@@ -11,7 +11,7 @@ temporal stride, so every temporal pad is known; H and W are known when the netw
 so a pool that leaves its border out (``ceil_mode``) equals one that is padded with zeros.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,14 @@ MIXED: dict[str, tuple[int, int, int, int, int, int]] = {
     "Mixed_5b": (256, 160, 320, 32, 128, 128),
     "Mixed_5c": (384, 192, 384, 48, 128, 128),
 }
+
+
+RunBlock = Callable[..., Tensor]
+
+
+def _run_plainly(block: nn.Module, *inputs: object) -> Tensor:
+    result: Tensor = block(*inputs)
+    return result
 
 
 def scale_channels(channels: int, width: float) -> int:
@@ -124,12 +132,13 @@ class I3dBackbone(nn.Module):
             channels = block.out_channels
         self.out_channels = channels
 
-    def forward(self, video: Tensor, tape: Tape | None = None) -> Tensor:
+    def forward(self, video: Tensor, tape: Tape | None = None, run: RunBlock | None = None) -> Tensor:
         """Features of a video.
 
         Args:
             video: (B, 3, T, H, W), T a multiple of the temporal stride.
             tape: where the clips lie in the video, if not one in each row from end to end.
+            run: calls a block with its inputs; plainly where it is not given.
 
         Returns:
             (B, out_channels, T / stride, ceil(H / 32), ceil(W / 32)), zero in the gaps between clips.
@@ -137,22 +146,23 @@ class I3dBackbone(nn.Module):
         half, quarter, last = [
             None if tape is None else tape.gaps(n, video.device) for n in (2, 4, self.temporal_stride)
         ]
-        x = self.Conv3d_1a_7x7(self._pad_stem(video), half)
+        run = run or _run_plainly
+        x = run(self.Conv3d_1a_7x7, self._pad_stem(video), half)
         x = same_max_pool(x, (1, 3, 3), (1, 2, 2))
-        x = self.Conv3d_2b_1x1(x, half)
-        x = self.Conv3d_2c_3x3(x, half)
+        x = run(self.Conv3d_2b_1x1, x, half)
+        x = run(self.Conv3d_2c_3x3, x, half)
         x = same_max_pool(x, (1, 3, 3), (1, 2, 2))
-        x = self._blocks("Mixed_3", x, half)
+        x = self._blocks("Mixed_3", x, half, run)
         # These two pools look ahead in time: the end of a gap would see the clip behind it.
         x = zero_gaps(same_max_pool(x, (3, 3, 3), (2, 2, 2)), quarter)
-        x = self._blocks("Mixed_4", x, quarter)
+        x = self._blocks("Mixed_4", x, quarter, run)
         x = zero_gaps(self._pool_5a(x), last)
-        return self._blocks("Mixed_5", x, last)
+        return self._blocks("Mixed_5", x, last, run)
 
-    def _blocks(self, prefix: str, x: Tensor, gaps: Gaps | None) -> Tensor:
+    def _blocks(self, prefix: str, x: Tensor, gaps: Gaps | None, run: RunBlock) -> Tensor:
         for name in MIXED:
             if name.startswith(prefix):
-                x = getattr(self, name)(x, gaps)
+                x = run(getattr(self, name), x, gaps)
         return x
 
     @staticmethod
@@ -185,14 +195,19 @@ class Teacher(Recogniser):
         """Frames per output step, 4 or 8."""
         return self.spec.temporal_stride
 
+    @property
+    def backbone_module(self) -> nn.Module:
+        """I3D up to ``Mixed_5c``."""
+        return self.backbone
+
     def encode(self, video: Tensor, lengths: Sequence[int] | None) -> Tensor:
         """Spatial means of the backbone's features, (T', B, F)."""
         features: Tensor
         if lengths is None or len({round_up(length, self.stride) for length in lengths}) == 1:
             # Every clip has the same steps, and so a row of its own without a gap.
             video = extend(video, self.stride) if lengths is None else extend_each(video, lengths, self.stride)
-            features = self.backbone(channels_last(video)).mean(dim=(3, 4))
+            features = self.backbone(channels_last(video), None, self.run_block).mean(dim=(3, 4))
         else:
             tape = Tape.of(lengths, self.stride)
-            features = tape.read(self.backbone(tape.write(video, lengths), tape).mean(dim=(3, 4)))
+            features = tape.read(self.backbone(tape.write(video, lengths), tape, self.run_block).mean(dim=(3, 4)))
         return features.permute(2, 0, 1)

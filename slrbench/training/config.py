@@ -51,7 +51,35 @@ class OptimisationConfig(_Config):
     curriculum_steps: int = Field(default=200, ge=0, description="steps until clips of every length are shown")
     first_difficulty: float = Field(default=0.15, gt=0, le=1, description="share of the longest clip at the start")
     evaluate_every: int = Field(default=250, ge=1, description="steps between evaluations on dev")
+    dev_clips: int = Field(default=100, ge=0, description="clips of dev in such an evaluation, 0: all of them")
     save_every: int = Field(default=100, ge=1, description="steps between states that --resume continues from")
+    accumulate: int = Field(default=1, ge=1, description="parts that a process takes its clips of a step in")
+    max_frames: int = Field(default=0, ge=0, description="frames of such a part at most, with padding; 0: any number")
+    gradient_checkpointing: bool = Field(
+        default=False, description="compute the backbone's activations twice instead of keeping them: less memory"
+    )
+    backbone_learning_rate: float = Field(
+        default=1.0, ge=0, description="of the backbone, as a factor; 0: its weights and statistics stay as they are"
+    )
+    backbone_batch_norm: Literal["batch", "frozen"] = Field(
+        default="batch", description="statistics in the backbone: those of the clips, or those of the initial weights"
+    )
+    synchronise_batch_norm: bool = Field(
+        default=True, description="several processes: statistics over the clips of all, or each over its own"
+    )
+    ema_decay: float = Field(
+        default=0.0, ge=0, lt=1, description="of the average of the weights that is evaluated and saved; 0: none"
+    )
+    keep_best: bool = Field(default=False, description="end with the weights of the best evaluation on dev")
+    patience: int = Field(
+        default=0, ge=0, description="evaluations without a better dev WER that end training, with the best weights"
+    )
+    stop_not_before: int = Field(default=0, ge=0, description="step before which it does not end")
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the best weights are kept, and not the last."""
+        return self.keep_best or self.patience > 0
 
 
 class DistillationConfig(_Config):

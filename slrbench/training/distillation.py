@@ -16,6 +16,20 @@ def valid_steps(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
     return torch.arange(steps, device=device)[:, None] < lengths.to(device)[None, :]
 
 
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of ``values`` where ``mask`` holds; 0 where it holds nowhere.
+
+    In a distributed run the mean is over what counts in all processes, scaled so that the average of the processes'
+    gradients is the gradient of that mean: every process must call it, as often and in the same order.
+    """
+    count = mask.sum().to(values.dtype)
+    share = 1
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(count)
+        share = torch.distributed.get_world_size()
+    return torch.where(mask, values, values.new_zeros(())).sum() / count.clamp(min=1) * share
+
+
 def distillation_loss(student: Tensor, teacher: Tensor, lengths: Tensor, config: DistillationConfig) -> Tensor:
     """tau^2 KL(teacher || student) at temperature tau, summed over classes, averaged over the chosen valid steps.
 
@@ -47,4 +61,4 @@ def distillation_loss(student: Tensor, teacher: Tensor, lengths: Tensor, config:
     student_soft = functional.log_softmax(student.float() / tau, dim=-1)
     teacher_soft = functional.log_softmax(teacher.float() / tau, dim=-1)
     divergence = functional.kl_div(student_soft, teacher_soft, reduction="none", log_target=True).sum(dim=-1)
-    return tau**2 * (divergence * mask).sum() / mask.sum().clamp(min=1)
+    return tau**2 * masked_mean(divergence, mask)

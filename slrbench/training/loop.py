@@ -1,79 +1,41 @@
 """The training loop of one network: CTC on both heads, with distillation from a teacher where one is given.
 
-A run is a function of its configuration: batches come from the step number, and the state that ``--resume``
-continues from holds weights, optimiser and random generator, so that on the CPU an interrupted run ends with the
-same weights as one that was not.
+A run is a function of its configuration: batches and random numbers come from the step number, and the state that
+``--resume`` continues from holds weights, optimiser and what has been measured, so that on the CPU an interrupted run
+ends with the same weights as one that was not. Several processes share the clips of a step; what they compute together
+is what one would compute with all of them.
 
 Shapes: B clips, T frames, T' output steps, C classes with blank 0.
 """
 
-import io
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor, nn
 
-from exporters.artifact import atomic_path
 from slrbench.data.batching import Batch
 from slrbench.data.corpus import Corpus
-from slrbench.errors import BadInputError, RunFailedError, UnavailableError
-from slrbench.evaluation import evaluate, scoring_of
-from slrbench.models.ctc_head import CtcOutput, Recogniser
-from slrbench.models.spec import BLANK
+from slrbench.evaluation import scoring_of
+from slrbench.models.ctc_head import Recogniser
 from slrbench.records import ErrorCounts
 from slrbench.training.batches import BatchStream
 from slrbench.training.config import DistillationConfig, OptimisationConfig
-from slrbench.training.distillation import distillation_loss, valid_steps
-from slrbench.training.network import ctc_loss, evaluation_mode, infer_with, refresh_batch_norm, to_device
+from slrbench.training.distributed import Device, Processes, check_device, trains_on_cpu
+from slrbench.training.ema import WeightAverage
+from slrbench.training.network import evaluation_mode, infer_with, refresh_batch_norm
 from slrbench.training.prefetch import Prefetcher
+from slrbench.training.progress import StepReport, TrainingResult
+from slrbench.training.state import read_state, write_state
+from slrbench.training.step import Learner
+from slrbench.training.stopping import BestWeights
+from slrbench.training.tracking import StepLog, check_tensorboard
 
-_STATE_VERSION = 1
+__all__ = ["StepReport", "Trainer", "TrainingResult"]
+
 _REFRESH_BATCHES = 12  # training batches over which the statistics of batch normalisation are taken anew
-_MOST_SKIPPED = 20  # steps in a row with a loss that is not finite, after which training has failed
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepReport:
-    """One optimiser step."""
-
-    step: int
-    steps: int
-    loss: float
-    ctc: float
-    gradient_norm: float
-    learning_rate: float
-    blank_share: float
-    difficulty: float
-    clips_per_s: float
-    dev_wer: float | None = None
-
-
-@dataclass(kw_only=True)
-class TrainingResult:
-    """What a run gave; the module holds its weights."""
-
-    seconds: float
-    steps: int
-    clips_dropped: int
-    steps_skipped: int
-    history: list[dict[str, float]] = field(default_factory=list)
-    starts: list[dict[str, Any]] = field(default_factory=list)
-    """Where the run began and was resumed: the step, and what the caller says of the code and the machine."""
-
-
-def learning_rate_at(step: int, config: OptimisationConfig) -> float:
-    """Linear warm-up, then cosine to zero at the last step."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    share = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
 
 class Trainer:
@@ -89,57 +51,76 @@ class Trainer:
         teacher: Recogniser | None = None,
         distillation: DistillationConfig | None = None,
         mixed_precision: str = "no",
-        device: Literal["auto", "cpu", "cuda"] = "cpu",
+        device: Device = "cpu",
         state_path: Path | None = None,
         identity: str = "",
         workers: int = 0,
+        log_dir: Path | None = None,
+        name: str = "training",
     ) -> None:
-        """Prepare model and optimiser.
+        """Prepare model and optimiser; where torchrun launched several processes, join the others.
 
         ``identity`` is what else determines the weights, the caller's to know: a state of another one is refused.
         ``workers`` processes prepare the batches; 0: this one does.
+        Figures of every step go to ``log_dir / name`` for TensorBoard.
 
         Raises:
             BadInputError: teacher and student have different output strides or classes, or fp16 on a CPU.
-            UnavailableError: a GPU was asked for, and torch sees none.
+            UnavailableError: a GPU was asked for, and torch sees none; or TensorBoard, and it is not installed.
+            RunFailedError: the other processes cannot be reached.
         """
-        _check_device(device, mixed_precision)
-        if teacher is not None:
-            if (teacher.stride, teacher.spec.num_classes) != (model.stride, model.spec.num_classes):
-                raise BadInputError(
-                    f"teacher (stride {teacher.stride}, {teacher.spec.num_classes} classes) and student "
-                    f"(stride {model.stride}, {model.spec.num_classes} classes) do not give the same output",
-                    hint="train the teacher with temporal_stride=4 on the same corpus",
-                )
-            teacher.eval().requires_grad_(False)
+        check_device(device, mixed_precision)
+        if log_dir is not None:
+            check_tensorboard()
         # The state is one per process; without this a second network could not be trained at another precision.
         AcceleratorState._reset_state(reset_partial_state=True)
-        self.accelerator = Accelerator(mixed_precision=mixed_precision, cpu=device == "cpu")
+        self.processes = Processes(device)
+        self.accelerator = Accelerator(
+            mixed_precision=mixed_precision,
+            cpu=trains_on_cpu(device),
+            log_with="tensorboard" if log_dir is not None else None,
+            project_dir=log_dir,
+        )
         self.device = self.accelerator.device
         self.corpus, self.config, self.seed = corpus, config, seed
-        self.distillation = distillation or DistillationConfig()
         self.state_path = state_path
         self.identity = identity
-        optimiser = torch.optim.AdamW(
-            _parameter_groups(model, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98)
-        )
-        self.model, self.optimiser = self.accelerator.prepare(model, optimiser)
-        # Steps enter autocast themselves. Wrapped, evaluation and the saved outputs would be half precision, too.
-        self.model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
-        self.teacher = teacher.to(self.device) if teacher is not None else None
-        self.stream = BatchStream(
-            corpus,
-            batch_size=config.batch_size,
+        self.result = TrainingResult()
+        self.model = model
+        self.learner = Learner(
+            model,
+            config,
+            self.accelerator,
+            self.processes,
+            self.result,
             seed=seed,
-            stride=model.stride,
-            curriculum_steps=config.curriculum_steps,
-            first_difficulty=config.first_difficulty,
+            frame_size=corpus.frame_size,
+            teacher=teacher,
+            distillation=distillation,
+        )
+        self.average = WeightAverage(model, config.ema_decay) if config.ema_decay > 0 else None
+        self.best = BestWeights(config) if config.keeps_best else None
+        self.log = StepLog(self.accelerator, name) if log_dir is not None else None
+        self.stream = self._stream(
+            seed, curriculum_steps=config.curriculum_steps, first_difficulty=config.first_difficulty
         )
         self.batches = Prefetcher(self.stream, steps=config.steps, workers=workers)
         self.step = 0
-        self.result = TrainingResult(seconds=0.0, steps=0, clips_dropped=0, steps_skipped=0)
-        self._skipped_in_a_row = 0
-        self._dropped_in_a_row = 0
+
+    def _stream(self, seed: int, **curriculum: Any) -> BatchStream:
+        return BatchStream(
+            self.corpus,
+            batch_size=self.config.batch_size,
+            seed=seed,
+            stride=self.model.stride,
+            share=(self.processes.index, self.processes.count),
+            **curriculum,
+        )
+
+    @property
+    def evaluated(self) -> Recogniser:
+        """The network that is evaluated and kept: with averaged weights, where they are averaged."""
+        return self.average.model if self.average is not None else self.model
 
     def run(self, on_step: Callable[[StepReport], None] | None = None, *, until: int | None = None) -> TrainingResult:
         """Train to the last step (or ``until``), refresh batch normalisation, leave the model in evaluation mode.
@@ -147,207 +128,132 @@ class Trainer:
         Raises:
             BadInputError: CTC could align no clip of a whole epoch.
             RunFailedError: the loss was not finite for many steps in a row.
-            OSError: the state could not be saved.
+            OSError: the state or the logs could not be written.
         """
         last = self.config.steps if until is None else min(until, self.config.steps)
-        if self.step == 0:
-            torch.manual_seed(self.seed)
         self.model.train()
-        while self.step < last:
+        while self.step < last and not self.result.stopped_early:
             started = perf_counter()
-            report = self._train_step()
+            drawn = self.batches[self.step]
+            figures = self.learner.learn(self.step, drawn)
             self.step += 1
             seconds = perf_counter() - started
             self.result.seconds += seconds
             self.result.steps = self.step
-            if report is None:
+            if figures is None:
+                self.learner.give_up_where_hopeless(self.stream.steps_per_epoch)
                 continue
+            if self.average is not None:
+                self.average.update(self.model)
             if self.step % self.config.evaluate_every == 0 and self.step < self.config.steps:
-                wer = self.dev_error().wer
-                self.result.history.append({"step": self.step, "loss": report["loss"], "dev_wer": wer})
-                report["dev_wer"] = wer
-            if self.state_path is not None and self.step % self.config.save_every == 0:
+                figures["dev_wer"] = self._evaluate(figures["loss"])
+            if self.step % self.config.save_every == 0:
                 self.save_state()
+            report = StepReport(
+                step=self.step,
+                steps=self.config.steps,
+                difficulty=self.stream.difficulty((self.step - 1) // self.stream.steps_per_epoch),
+                clips_per_s=self.config.batch_size / seconds,
+                **figures,
+            )
+            if self.log is not None:
+                self.log.write(report)
             if on_step is not None:
-                on_step(
-                    StepReport(
-                        step=self.step,
-                        steps=self.config.steps,
-                        difficulty=self.stream.difficulty((self.step - 1) // self.stream.steps_per_epoch),
-                        clips_per_s=self.config.batch_size / seconds,
-                        **report,
-                    )
-                )
+                on_step(report)
         self.batches.close()
-        if self.step >= self.config.steps:
-            self.refresh()
+        if self.step >= self.config.steps or self.result.stopped_early:
+            self._choose_weights()
+        if self.log is not None:
+            self.log.close()
         self.model.eval()
         return self.result
 
-    def _train_step(self) -> dict[str, float] | None:
-        drawn = self.batches[self.step]
-        self.result.clips_dropped += drawn.dropped
-        if drawn.batch is None:
-            self._give_up_after_an_epoch()
-            return None
-        self._dropped_in_a_row = 0
-        rate = learning_rate_at(self.step, self.config)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        video, lengths, labels, label_lengths = to_device(drawn.batch, self.device)
-        with self.accelerator.autocast():
-            output: CtcOutput = self.model.forward_training(video, lengths)
-            soft = self._teach(video, lengths)
-        ctc = ctc_loss(output.log_probs, output.lengths, labels, label_lengths)
-        auxiliary = ctc_loss(output.auxiliary_log_probs, output.lengths, labels, label_lengths)
-        loss = ctc + self.config.auxiliary_weight * auxiliary
-        if soft is not None:
-            alpha = self.distillation.alpha
-            divergence = distillation_loss(output.log_probs, soft, output.lengths, self.distillation)
-            loss = (1 - alpha) * ctc + self.config.auxiliary_weight * auxiliary + alpha * divergence
-        if not torch.isfinite(loss):
-            self._skip(float(loss.detach()))
-            return None
-        self._skipped_in_a_row = 0
-        self.optimiser.zero_grad(set_to_none=True)
-        self.accelerator.backward(loss)
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        self.optimiser.step()
-        valid = valid_steps(output.lengths, len(output.log_probs), self.device)
-        blanks = (output.log_probs.detach().argmax(dim=-1) == BLANK)[valid].float().mean()
-        return {
-            "loss": float(loss.detach()),
-            "ctc": float(ctc.detach()),
-            "gradient_norm": float(norm),
-            "learning_rate": rate,
-            "blank_share": float(blanks),
-        }
+    def _evaluate(self, loss: float) -> float:
+        wer = self.dev_error(limit=self.config.dev_clips or None).wer
+        self.result.history.append({"step": self.step, "loss": loss, "dev_wer": wer})
+        if self.best is not None:
+            self.best.evaluated(self.step, wer, self.evaluated)
+            self.result.stopped_early = self.best.stops(self.step)
+        return wer
 
-    def _give_up_after_an_epoch(self) -> None:
-        self._dropped_in_a_row += 1
-        if self._dropped_in_a_row >= self.stream.steps_per_epoch:
-            raise BadInputError(
-                f"CTC can align no clip of a whole epoch ({self.result.clips_dropped} were dropped): every clip is too "
-                f"short for its label at stride {self.model.stride}",
-                hint="python -m slrbench data SPEC counts the clips that cannot be aligned",
-            )
+    def _choose_weights(self) -> None:
+        """Leave in the model what is kept: the averaged, the best, or the last weights."""
+        self.result.weights_of_step = self.step
+        if self.best is not None and not self.result.stopped_early:
+            self.best.evaluated(self.step, self.dev_error(limit=self.config.dev_clips or None).wer, self.evaluated)
+        if self.average is not None:
+            self.model.load_state_dict(self.average.model.state_dict())
+        if self.best is not None:
+            self.best.restore(self.model)
+            self.result.weights_of_step = self.best.step
+        self.refresh(self.model)
 
-    def _teach(self, video: Tensor, lengths: Tensor) -> Tensor | None:
-        if self.teacher is None:
-            return None
-        with torch.no_grad():
-            soft: Tensor = self.teacher(video, lengths)
-            return soft
-
-    def _skip(self, loss: float) -> None:
-        self.result.steps_skipped += 1
-        self._skipped_in_a_row += 1
-        if self._skipped_in_a_row >= _MOST_SKIPPED:
-            raise RunFailedError(
-                f"the loss was {loss} for {_MOST_SKIPPED} steps in a row, up to step {self.step + 1}",
-                hint="lower the learning rate (--set train_teacher.learning_rate=5e-4), or switch mixed precision off",
-            )
-
-    def refresh(self) -> None:
+    def refresh(self, model: Recogniser) -> None:
         """Take the statistics of batch normalisation anew over training clips of every length."""
 
-        def batches() -> Iterator[Batch]:
-            # Another seed than training's: these clips were not trained on.
-            stream = BatchStream(
-                self.corpus,
-                batch_size=self.config.batch_size,
-                seed=self.seed + 1_000_003,
-                stride=self.model.stride,
-                curriculum_steps=0,
-                first_difficulty=1.0,
-            )
+        def batches() -> Iterator[Batch | None]:
+            stream = self._stream(self.seed + 1_000_003)  # another seed than training's: clips not trained on
             for step in range(min(_REFRESH_BATCHES, stream.steps_per_epoch)):
                 batch = stream[step].batch
-                if batch is not None:
+                if any(self.processes.totals([batch is not None])):
                     yield batch
 
-        # Evaluating must not move the random numbers that training goes on with.
-        with torch.random.fork_rng(devices=[]):
-            refresh_batch_norm(self.model, batches(), self.device)
+        refresh_batch_norm(model, batches(), self.device, frame_size=self.corpus.frame_size)
 
     def dev_error(self, split: str = "dev", limit: int | None = 100) -> ErrorCounts:
         """Word errors on a split, greedy decoding, with fresh batch normalisation."""
-        self.refresh()
-        with evaluation_mode(self.model):
-            infer = infer_with(self.model, self.device)
+        model = self.evaluated
+        self.refresh(model)
+        with evaluation_mode(model):
+            infer = infer_with(model, self.device)
             rule = scoring_of(self.corpus)
-            clips, words = self.corpus.split(split), self.corpus.vocabulary
-            return evaluate(infer, clips, words, limit=limit, batch=8, scoring=rule).counts
+            return self.processes.evaluate(
+                infer, self.corpus.split(split), self.corpus.vocabulary, limit=limit, batch=8, scoring=rule
+            )
 
     def save_state(self) -> None:
-        """Write everything that the next step depends on, whole or not at all."""
-        assert self.state_path is not None
-        state = {
-            "version": _STATE_VERSION,
-            "identity": self._identity(),
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "random": torch.get_rng_state(),
-            "result": vars(self.result),
-        }
-        # torch.save into a file names a full disk in words of its own; bytes fail as an OSError.
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        with atomic_path(self.state_path) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
+        """Write everything that the next step depends on, whole or not at all; the main process does."""
+        if self.state_path is None or not self.processes.is_main:
+            return
+        state = {name: part.state_dict() for name, part in self._resumed()}
+        write_state(self.state_path, self._identity(), {"step": self.step, "result": vars(self.result), **state})
 
     def load_state(self) -> bool:
-        """Continue from ``state_path``; False where there is none.
+        """Continue from ``state_path``; False where there is none. The main process reads it for all.
 
         Raises:
             BadInputError: the state is damaged, or of another configuration, corpus or seed.
         """
-        if self.state_path is None or not self.state_path.exists():
+        path = self.state_path
+        state = read_state(path, self._identity()) if path is not None and self.processes.is_main else None
+        state = self.processes.from_main(state)
+        if state is None:
             return False
-        try:
-            state = torch.load(self.state_path, weights_only=True)
-        except Exception as error:  # torch raises many kinds for a damaged file, all of them meaning this
-            raise BadInputError(
-                f"{self.state_path} cannot be read: {type(error).__name__}", hint="delete it and train from the start"
-            ) from error
-        if state.get("version") != _STATE_VERSION or state["identity"] != self._identity():
-            raise BadInputError(
-                f"{self.state_path} belongs to another run (configuration, corpus or seed differ)",
-                hint="give the same options as before, or another output folder",
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        torch.set_rng_state(state["random"])
+        for name, part in self._resumed():
+            part.load_state_dict(state[name])
         self.step = state["step"]
-        self.result = TrainingResult(**state["result"])
+        vars(self.result).update(state["result"])
         return True
+
+    def _resumed(self) -> Sequence[tuple[str, Any]]:
+        """What has a state, by name. Random numbers have none: they come from the step number."""
+        parts = {
+            "model": self.model,
+            "optimiser": self.learner.optimiser,
+            "average": self.average,
+            "best": self.best,
+            "scaler": self.accelerator.scaler,
+        }
+        return [(name, part) for name, part in parts.items() if part is not None]
 
     def _identity(self) -> str:
         parts = (
             self.model.spec.model_dump_json(),
             self.config.model_dump_json(),
-            self.distillation.model_dump_json() if self.teacher is not None else "",
+            self.learner.distillation.model_dump_json() if self.learner.teacher is not None else "",
             self.corpus.fingerprint(),
             str(self.seed),
             self.accelerator.mixed_precision,
             self.identity,
         )
         return "|".join(parts)
-
-
-def _check_device(device: str, mixed_precision: str) -> None:
-    gpu = torch.cuda.is_available()
-    if device == "cuda" and not gpu:
-        raise UnavailableError(
-            "device 'cuda' cannot train here: torch sees no GPU", hint="--set device=cpu    (python -m slrbench doctor)"
-        )
-    if mixed_precision == "fp16" and (device == "cpu" or not gpu):
-        raise BadInputError("fp16 does not train on a CPU", hint="--set mixed_precision=bf16, or no")
-
-
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay on matrices and kernels only: shrinking biases and normalisation gains helps nothing."""
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]

@@ -10,11 +10,13 @@ import torch
 
 from exporters.artifact import write_text_atomically
 from slrbench.data import open_corpus
+from slrbench.errors import BadInputError
 from slrbench.evaluation import evaluate
 from slrbench.measure.environment import capture_environment
 from slrbench.models.registry import build_model
 from slrbench.records import Report
 from slrbench.reporting.store import write_report
+from slrbench.training.launch import launched_processes
 from slrbench.training.loop import Trainer
 from slrbench.training.network import infer_with
 from slrbench.workflows.provenance import initial_weights, training_identity
@@ -47,6 +49,14 @@ class AblationRow:
         }
 
 
+def require_one_process() -> None:
+    """Raises BadInputError where several processes were launched: each would train every network."""
+    if launched_processes() > 1:
+        raise BadInputError(
+            "the distillation ablation runs in one process, and several were launched", hint="run it without torchrun"
+        )
+
+
 def ablate_distillation(
     job: TrainingJob, *, teacher: Path, seeds: Sequence[int], progress: Progress, say: Say
 ) -> list[AblationRow]:
@@ -55,16 +65,17 @@ def ablate_distillation(
     Rows are written to the states folder as they are known; with ``job.resume`` they are not trained again.
 
     Raises:
-        BadInputError: the teacher's checkpoint cannot be used.
+        BadInputError: the teacher's checkpoint cannot be used, or several processes were launched.
         NegativeVerdictError: the teacher is not verified, or not good enough.
         RunFailedError: a training failed.
         OSError: the states folder cannot be written.
     """
+    require_one_process()
     set_threads(job.config)
     corpus = open_corpus(job.config.data, cache=job.cache)
     teacher_model, card = load_teacher(teacher, job.config, corpus)
     spec = job.config.student.spec("student", corpus.vocabulary.num_classes)
-    start = initial_weights(None, imagenet=job.imagenet)
+    start = initial_weights(job.student_init, imagenet=job.imagenet)
     identity = training_identity("student", job.config, corpus, start=start, teacher=card)
     path = job.states_folder / f"ablation-{job.config.preset}.json"
     known = {"identity": identity, "spec": spec.model_dump()}
@@ -76,7 +87,7 @@ def ablate_distillation(
         for distil in (False, True):
             torch.manual_seed(seed)
             trainer = Trainer(
-                build_model(spec, imagenet=job.imagenet),
+                build_model(spec, init=job.student_init, imagenet=job.imagenet),
                 corpus,
                 job.config.train_student,
                 seed=seed,

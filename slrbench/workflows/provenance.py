@@ -3,16 +3,18 @@
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ValidationError
 
 import slrbench
 from exporters.artifact import sha256_file
 from slrbench.data.corpus import Corpus
 from slrbench.training.card import CheckpointCard
-from slrbench.training.config import Role, RunConfig
+from slrbench.training.config import DistillationConfig, OptimisationConfig, Role, RunConfig
 
 _PACKAGES = ("torch", "torchvision", "numpy", "spoken-to-signed", "opencv-python-headless", "accelerate")
 
@@ -36,6 +38,24 @@ def training_identity(
     }
 
 
+def same_training(known: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
+    """Whether a card's ``trained_with`` says the same as ``training_identity``.
+
+    Cards of older versions lack fields that have come since; such a field had its default's meaning then.
+    """
+    sections: dict[str, type[BaseModel]] = {"optimisation": OptimisationConfig, "distillation": DistillationConfig}
+
+    def filled(key: str, value: Any) -> Any:
+        if key not in sections or not isinstance(value, Mapping):
+            return value
+        try:
+            return sections[key].model_validate(value).model_dump()
+        except ValidationError:
+            return value
+
+    return all(filled(key, known.get(key)) == value for key, value in identity.items())
+
+
 def initial_weights(init: Path | None, *, imagenet: bool) -> str | None:
     """The hash of the file that a network starts from, ``imagenet``, or None for random weights.
 
@@ -47,13 +67,14 @@ def initial_weights(init: Path | None, *, imagenet: bool) -> str | None:
     return "imagenet" if imagenet else None
 
 
-def start_of(step: int, device: str) -> dict[str, Any]:
+def start_of(step: int, device: str, processes: int = 1) -> dict[str, Any]:
     """One start of a training, for the card: an interrupted one has several."""
     return {
         "from_step": step,
         "code": code_revision(),
         "device": device,
         "threads": torch.get_num_threads(),
+        "processes": processes,
         "machine": platform.machine(),
     }
 

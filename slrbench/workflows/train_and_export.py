@@ -9,7 +9,9 @@ from slrbench.records import Report
 from slrbench.reporting.store import write_report
 from slrbench.runners.availability import availability
 from slrbench.training.config import Role
-from slrbench.workflows.ablation import AblationRow, ablate_distillation, ablation_tables
+from slrbench.training.distributed import leave
+from slrbench.training.launch import launched_index
+from slrbench.workflows.ablation import AblationRow, ablate_distillation, ablation_tables, require_one_process
 from slrbench.workflows.bench import BenchOptions, bench, report_folder
 from slrbench.workflows.bench_axes import Axes
 from slrbench.workflows.export import export_model
@@ -49,17 +51,25 @@ class TrainAndExportResult:
     """Exports that failed, or failed parity; the report was written without them."""
 
 
-def train_and_export(options: TrainAndExportOptions, *, progress: Progress, say: Say) -> TrainAndExportResult:
+def train_and_export(options: TrainAndExportOptions, *, progress: Progress, say: Say) -> TrainAndExportResult | None:
     """Run every stage; each writes its files as it ends, so an interruption costs one stage at most.
+
+    Several processes train together; the first alone goes on with what they trained, and the others get None.
 
     Raises:
         SlrbenchError: a stage before the exports failed; as ``train_checkpoint`` says.
     """
+    if options.ablation_seeds:
+        require_one_process()
     job = options.job
     folder = report_folder(options.reports_folder, options.name)
-    check_writable(folder)
+    if launched_index() == 0:
+        check_writable(folder)
     teacher = train_checkpoint("teacher", job, progress=progress, say=say)
     train_checkpoint("student", job, teacher=job.folder("teacher"), progress=progress, say=say)
+    leave()
+    if launched_index() > 0:
+        return None
     rows = _ablate(options, progress, say)
     manifests, errors = [], []
     engines = ("trt",) if availability("trt", "cuda").available else ()

@@ -18,13 +18,15 @@ from slrbench.models.spec import ModelSpec
 from slrbench.training.card import CARD_NAME, WEIGHTS_NAME, CheckpointCard, read_card
 from slrbench.training.checkpoint import load_checkpoint, save_checkpoint, update_card
 from slrbench.training.config import Role, RunConfig
+from slrbench.training.distributed import Processes, ends_with_the_others
+from slrbench.training.launch import restarts
 from slrbench.training.loop import StepReport, Trainer
 from slrbench.training.overfit import choose_clips, run_overfit
 from slrbench.training.overfit_records import OverfitSettings
 from slrbench.training.verification import verify_model
 from slrbench.workflows.caching import fill_cache
 from slrbench.workflows.folders import check_writable
-from slrbench.workflows.provenance import initial_weights, start_of, training_identity, versions
+from slrbench.workflows.provenance import initial_weights, same_training, start_of, training_identity, versions
 from slrbench.workflows.scoring import Progress, control_runs, measure_wer
 
 Say = Callable[[str], None]
@@ -42,12 +44,20 @@ class TrainingJob:
     """Whether a verified checkpoint of another configuration may be replaced."""
     init: Path | None = None
     """Weights of the public PyTorch I3D for the teacher."""
+    student_init: Path | None = None
+    """Weights of a torchvision MobileNetV3 for the student."""
     imagenet: bool = False
     """Whether the student starts from ImageNet weights."""
     overfit: bool = True
     """Whether the network must first pass the over-fitting test."""
     cache: Path | None = None
     """Folder of decoded clips, for corpora of files."""
+    log_dir: Path | None = None
+    """Where the figures of every step go, for TensorBoard."""
+
+    def init_of(self, role: Role) -> Path | None:
+        """The file that the network of that role starts from."""
+        return self.init if role == "teacher" else self.student_init
 
     def model_id(self, role: Role) -> str:
         """Folder and id of the checkpoint."""
@@ -95,7 +105,8 @@ def train_checkpoint(
     """Train the network of ``role`` and save its checkpoint; with ``teacher``, distil.
 
     With ``job.resume``, a checkpoint of the same configuration is taken as it is, and a training that was interrupted
-    continues. Everything that can be wrong with the input is found before anything is trained.
+    continues; so it is where torchrun started the processes anew. Everything that can be wrong with the input is found
+    before anything is trained. Of several processes, the first writes all files.
 
     Raises:
         BadInputError: the teacher's checkpoint, an initialisation or a state cannot be used, or the folder holds a
@@ -106,34 +117,44 @@ def train_checkpoint(
         RunFailedError: training failed.
         OSError: a folder cannot be written, or the disk is full.
     """
+    processes = Processes(job.config.device)
     set_threads(job.config)
     plan = _plan(role, job, teacher)
-    if (found := _finished(plan)) is not None:
+    resume = job.resume or restarts() > 0  # torchrun starts the same command again where a process has failed
+    if (found := processes.from_main(_finished(plan, resume) if processes.is_main else None)) is not None:
         say(f"{found.model_id}: already trained with this configuration, taken as it is")
         return found
-    check_writable(plan.folder)
-    check_writable(job.states_folder)
-    fill_cache(plan.corpus, workers=job.config.workers, progress=progress, say=say)
-    trainer = _trainer(plan)
-    resumed = job.resume and trainer.load_state()
-    overfit = _overfit(plan, progress, say) if job.overfit else None
-    if resumed:
-        say(f"{plan.model_id}: continuing after step {trainer.step}")
-    trainer.result.starts.append(start_of(trainer.step, str(trainer.device)))
-    try:
-        trainer.run(_reporter(plan.model_id, progress, say))
-    except KeyboardInterrupt:
-        if plan.state_path.exists():
-            say(f"{plan.model_id}: interrupted; the same command with --resume continues from {plan.state_path}")
-        raise
-    return _finish(plan, trainer, overfit, progress, say)
+    if processes.is_main:
+        check_writable(plan.folder)
+        check_writable(job.states_folder)
+    again = f"the same command with --resume continues from {plan.state_path}"
+    with ends_with_the_others(hint=again):
+        processes.wait()
+        if processes.is_main:
+            fill_cache(plan.corpus, workers=job.config.workers, progress=progress, say=say)
+        processes.wait()
+        trainer = _trainer(plan)
+        resumed = resume and trainer.load_state()
+        overfit = _overfit(plan, progress, say) if job.overfit and processes.is_main else None
+        if resumed:
+            say(f"{plan.model_id}: continuing after step {trainer.step}")
+        trainer.result.starts.append(start_of(trainer.step, str(trainer.device), processes.count))
+        try:
+            trainer.run(_reporter(plan.model_id, progress, say))
+        except KeyboardInterrupt:
+            if plan.state_path.exists():
+                say(f"{plan.model_id}: interrupted; {again}")
+            raise
+        card = processes.from_main(_finish(plan, trainer, overfit, progress, say))
+        assert card is not None  # the main process's
+        return card
 
 
 def _plan(role: Role, job: TrainingJob, teacher: Path | None) -> _Plan:
     corpus = open_corpus(job.config.data, cache=job.cache)
     require_splits(corpus)
     model, card = load_teacher(teacher, job.config, corpus) if teacher is not None else (None, None)
-    start = initial_weights(job.init if role == "teacher" else None, imagenet=job.imagenet and role == "student")
+    start = initial_weights(job.init_of(role), imagenet=job.imagenet and role == "student")
     return _Plan(
         role=role,
         job=job,
@@ -161,7 +182,7 @@ def _trainer(plan: _Plan) -> Trainer:
     return Trainer(
         build_model(
             plan.spec,
-            init=job.init if plan.role == "teacher" else None,
+            init=job.init_of(plan.role),
             imagenet=job.imagenet and plan.role == "student",
         ),
         plan.corpus,
@@ -174,21 +195,28 @@ def _trainer(plan: _Plan) -> Trainer:
         state_path=plan.state_path,
         identity=json.dumps(plan.identity, sort_keys=True),
         workers=config.workers,
+        log_dir=job.log_dir,
+        name=plan.model_id,
     )
 
 
 def _finish(
     plan: _Plan, trainer: Trainer, overfit: dict[str, Any] | None, progress: Progress, say: Say
-) -> CheckpointCard:
-    """Measure, save, verify, and only then let go of the state."""
-    model, result, corpus = trainer.model, trainer.result, plan.corpus
+) -> CheckpointCard | None:
+    """Measure in all processes; the main one saves, verifies, and only then lets go of the state. None elsewhere."""
+    model, result, corpus, processes = trainer.model, trainer.result, plan.corpus, trainer.processes
+
+    def tell(text: str, done: int, total: int) -> None:
+        progress(f"{plan.model_id}: {text}", done, total)
+
     unreadable = dict(trainer.stream.unreadable)
-    wer = measure_wer(
-        model, corpus, lambda text, done, total: progress(f"{plan.model_id}: {text}", done, total), unreadable
-    )
+    wer = measure_wer(model, corpus, tell, unreadable=unreadable, count=processes.evaluate)
     for clip_id, reason in unreadable.items():
         say(f"{plan.model_id}: left out, as it cannot be read: clip {clip_id}: {reason}")
     progress(f"{plan.model_id}: control runs", 0, 2)
+    controls = control_runs(model, corpus, count=processes.evaluate)
+    if not processes.is_main:
+        return None
     save_checkpoint(
         plan.folder,
         model,
@@ -212,10 +240,12 @@ def _finish(
                 "distilled_from": plan.teacher_card.model_id if plan.teacher_card else None,
                 "starts": result.starts,
                 "versions": versions(),
+                "weights_of_step": result.weights_of_step,
+                "stopped_early": result.stopped_early,
                 "dev_wer_while_training": [[int(e["step"]), round(e["dev_wer"], 4)] for e in result.history],
             },
             wer=wer,
-            controls=control_runs(model, corpus),
+            controls=controls,
             overfit=overfit,
         ),
     )
@@ -312,7 +342,7 @@ def load_teacher(path: Path, config: RunConfig, corpus: Corpus) -> tuple[Recogni
     return model, card
 
 
-def _finished(plan: _Plan) -> CheckpointCard | None:
+def _finished(plan: _Plan, resume: bool) -> CheckpointCard | None:
     """The checkpoint in the folder, where ``--resume`` may take it as it is.
 
     Raises:
@@ -324,9 +354,8 @@ def _finished(plan: _Plan) -> CheckpointCard | None:
         card = read_card(plan.folder)
     except SlrbenchError:
         return None  # what cannot be read is not lost by training anew
-    same = card.spec == plan.spec and all(card.trained_with.get(key) == value for key, value in plan.identity.items())
-    if same:
-        return card if plan.job.resume and card.checks_passed else None
+    if card.spec == plan.spec and same_training(card.trained_with, plan.identity):
+        return card if resume and card.checks_passed else None
     if card.checks_passed and not plan.job.overwrite:
         raise BadInputError(
             f"{plan.folder} holds a verified checkpoint that was trained with another configuration",

@@ -100,8 +100,31 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path, kinetics: State) 
     assert not Path("touched").exists()
 
 
-def test_weights_of_the_other_network_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="I3D weights are the teacher's"):
+def test_a_file_fills_the_students_convolutions_as_a_download_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    theirs = mobilenet_v3_small()
+    cache = tmp_path / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    for path in (tmp_path / "any.pth", cache / "mobilenet_v3_small-047dcff4.pth"):
+        torch.save(theirs.state_dict(), path)
+    whole = STUDENT.model_copy(update={"width_mult": 1.0})
+    from_file, downloaded = build_model(whole, init=tmp_path / "any.pth"), build_model(whole, imagenet=True)
+    for a, b in zip(
+        from_file.backbone_module.state_dict().values(), downloaded.backbone_module.state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b)
+    assert not torch.equal(from_file.backbone_module.state_dict()["0.0.weight"], theirs.features[0][0].weight)
+    with pytest.raises(BadInputError, match=r"other shapes than the network's: 0.0.weight \(16, 3, 3, 3\) instead"):
+        build_model(STUDENT, init=tmp_path / "any.pth")
+    with pytest.raises(BadInputError, match="two sets of weights"):
+        build_model(whole, init=tmp_path / "any.pth", imagenet=True)
+
+
+def test_weights_of_the_other_network_are_refused(tmp_path: Path, kinetics: State) -> None:
+    torch.save(kinetics, tmp_path / "rgb.pt")
+    with pytest.raises(BadInputError, match="is not a state dict of mobilenet_v3_small: it misses"):
         build_model(STUDENT, init=tmp_path / "rgb.pt")
     with pytest.raises(BadInputError, match="ImageNet weights are the student's"):
         build_model(TEACHER, imagenet=True)

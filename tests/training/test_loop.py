@@ -12,8 +12,9 @@ from slrbench.models.registry import build_model
 from slrbench.models.spec import ModelSpec
 from slrbench.training.batches import BatchStream
 from slrbench.training.config import DistillationConfig, OptimisationConfig
-from slrbench.training.loop import Trainer, learning_rate_at
+from slrbench.training.loop import Trainer
 from slrbench.training.network import ctc_loss, to_device
+from slrbench.training.optimisers import learning_rate_at
 
 CORPUS = open_corpus("fingerspelling:letters=ABCELT,size=32,clips=32")
 TEACHER = ModelSpec(architecture="teacher", num_classes=7, width=0.125, lstm_hidden=8, lstm_layers=1, dropout=0.1)
