@@ -9,7 +9,7 @@ Shapes: B clips, T frames, T' output steps, C classes with blank 0.
 
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -26,12 +26,12 @@ from slrbench.data.corpus import Corpus
 from slrbench.errors import BadInputError, RunFailedError, UnavailableError
 from slrbench.evaluation import evaluate
 from slrbench.models.ctc_head import CtcOutput, Recogniser
-from slrbench.models.spec import BLANK
 from slrbench.records import ErrorCounts
 from slrbench.training.batches import BatchStream
 from slrbench.training.config import DistillationConfig, OptimisationConfig
-from slrbench.training.distillation import distillation_loss, valid_steps
+from slrbench.training.distiller import Distiller, blank_share
 from slrbench.training.network import ctc_loss, evaluation_mode, infer_with, refresh_batch_norm, to_device
+from slrbench.training.teacher_cache import cache_for
 
 _STATE_VERSION = 1
 _REFRESH_BATCHES = 12  # training batches over which the statistics of batch normalisation are taken anew
@@ -52,6 +52,8 @@ class StepReport:
     difficulty: float
     clips_per_s: float
     dev_wer: float | None = None
+    distillation: dict[str, float] = field(default_factory=dict)
+    """Each term without its weight, and the teacher's share of blank steps; empty without a teacher."""
 
 
 @dataclass(kw_only=True)
@@ -90,40 +92,40 @@ class Trainer:
         mixed_precision: str = "no",
         device: Literal["auto", "cpu", "cuda"] = "cpu",
         state_path: Path | None = None,
+        teacher_cache: Path | None = None,
         identity: str = "",
     ) -> None:
         """Prepare model and optimiser.
 
         ``identity`` is what else determines the weights, the caller's to know: a state of another one is refused.
+        ``teacher_cache`` is a folder for the teacher's outputs, used where ``distillation.cache_teacher`` is on.
 
         Raises:
-            BadInputError: teacher and student have different output strides or classes, or fp16 on a CPU.
+            BadInputError: teacher and student have different output strides or classes, fp16 on a CPU, or the teacher's
+                outputs were to be kept for a corpus that shows other clips in every epoch.
             UnavailableError: a GPU was asked for, and torch sees none.
         """
         _check_device(device, mixed_precision)
-        if teacher is not None:
-            if (teacher.stride, teacher.spec.num_classes) != (model.stride, model.spec.num_classes):
-                raise BadInputError(
-                    f"teacher (stride {teacher.stride}, {teacher.spec.num_classes} classes) and student "
-                    f"(stride {model.stride}, {model.spec.num_classes} classes) do not give the same output",
-                    hint="train the teacher with temporal_stride=4 on the same corpus",
-                )
-            teacher.eval().requires_grad_(False)
         # The state is one per process; without this a second network could not be trained at another precision.
         AcceleratorState._reset_state(reset_partial_state=True)
         self.accelerator = Accelerator(mixed_precision=mixed_precision, cpu=device == "cpu")
         self.device = self.accelerator.device
         self.corpus, self.config, self.seed = corpus, config, seed
-        self.distillation = distillation or DistillationConfig()
         self.state_path = state_path
         self.identity = identity
+        self.distiller = None
+        if teacher is not None:
+            settings = distillation or DistillationConfig()
+            cache = cache_for(teacher_cache, teacher, corpus, settings, mixed_precision, seed)
+            self.distiller = Distiller(teacher, model, settings, device=self.device, seed=seed, cache=cache)
         optimiser = torch.optim.AdamW(
-            _parameter_groups(model, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98)
+            _parameter_groups([model, *self._beside()], config.weight_decay),
+            lr=config.learning_rate,
+            betas=(0.9, 0.98),
         )
         self.model, self.optimiser = self.accelerator.prepare(model, optimiser)
         # Steps enter autocast themselves. Wrapped, evaluation and the saved outputs would be half precision, too.
         self.model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
-        self.teacher = teacher.to(self.device) if teacher is not None else None
         self.stream = BatchStream(
             corpus,
             batch_size=config.batch_size,
@@ -179,7 +181,7 @@ class Trainer:
         self.model.eval()
         return self.result
 
-    def _train_step(self) -> dict[str, float] | None:
+    def _train_step(self) -> dict[str, Any] | None:
         drawn = self.stream[self.step]
         self.result.clips_dropped += drawn.dropped
         if drawn.batch is None:
@@ -192,30 +194,33 @@ class Trainer:
         video, lengths, labels, label_lengths = to_device(drawn.batch, self.device)
         with self.accelerator.autocast():
             output: CtcOutput = self.model.forward_training(video, lengths)
-            soft = self._teach(video, lengths)
+            taught = self.distiller.teach(drawn.batch, video, lengths) if self.distiller is not None else None
         ctc = ctc_loss(output.log_probs, output.lengths, labels, label_lengths)
         auxiliary = ctc_loss(output.auxiliary_log_probs, output.lengths, labels, label_lengths)
         loss = ctc + self.config.auxiliary_weight * auxiliary
-        if soft is not None:
-            alpha = self.distillation.alpha
-            divergence = distillation_loss(output.log_probs, soft, output.lengths, self.distillation)
-            loss = (1 - alpha) * ctc + self.config.auxiliary_weight * auxiliary + alpha * divergence
+        terms: dict[str, Tensor] = {}
+        if self.distiller is not None and taught is not None:
+            terms = self.distiller.terms(output, taught)
+            loss = self.distiller.ctc_weight * ctc + self.config.auxiliary_weight * auxiliary
+            loss = loss + self.distiller.loss(terms)
+            terms["teacher_blank_share"] = blank_share(taught.log_probs, output.lengths)
         if not torch.isfinite(loss):
             self._skip(float(loss.detach()))
             return None
         self._skipped_in_a_row = 0
         self.optimiser.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
+        if self.distiller is not None:
+            self.distiller.average_gradients()
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.optimiser.step()
-        valid = valid_steps(output.lengths, len(output.log_probs), self.device)
-        blanks = (output.log_probs.detach().argmax(dim=-1) == BLANK)[valid].float().mean()
         return {
             "loss": float(loss.detach()),
             "ctc": float(ctc.detach()),
             "gradient_norm": float(norm),
             "learning_rate": rate,
-            "blank_share": float(blanks),
+            "blank_share": float(blank_share(output.log_probs.detach(), output.lengths)),
+            "distillation": {name: float(value.detach()) for name, value in terms.items()},
         }
 
     def _give_up_after_an_epoch(self) -> None:
@@ -227,12 +232,10 @@ class Trainer:
                 hint="python -m slrbench data SPEC counts the clips that cannot be aligned",
             )
 
-    def _teach(self, video: Tensor, lengths: Tensor) -> Tensor | None:
-        if self.teacher is None:
-            return None
-        with torch.no_grad():
-            soft: Tensor = self.teacher(video, lengths)
-            return soft
+    def _beside(self) -> list[nn.Module]:
+        """What is trained beside the network and thrown away."""
+        adapter = self.distiller.adapter if self.distiller is not None else None
+        return [adapter] if adapter is not None else []
 
     def _skip(self, loss: float) -> None:
         self.result.steps_skipped += 1
@@ -280,6 +283,7 @@ class Trainer:
             "identity": self._identity(),
             "step": self.step,
             "model": self.model.state_dict(),
+            "distiller": self.distiller.state_dict() if self.distiller is not None else {},
             "optimiser": self.optimiser.state_dict(),
             "random": torch.get_rng_state(),
             "result": vars(self.result),
@@ -310,6 +314,8 @@ class Trainer:
                 hint="give the same options as before, or another output folder",
             )
         self.model.load_state_dict(state["model"])
+        if self.distiller is not None:
+            self.distiller.load_state_dict(state.get("distiller", {}))
         self.optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["random"])
         self.step = state["step"]
@@ -320,7 +326,7 @@ class Trainer:
         parts = (
             self.model.spec.model_dump_json(),
             self.config.model_dump_json(),
-            self.distillation.model_dump_json() if self.teacher is not None else "",
+            self.distiller.config.model_dump_json() if self.distiller is not None else "",
             self.corpus.fingerprint(),
             str(self.seed),
             self.accelerator.mixed_precision,
@@ -339,8 +345,10 @@ def _check_device(device: str, mixed_precision: str) -> None:
         raise BadInputError("fp16 does not train on a CPU", hint="--set mixed_precision=bf16, or no")
 
 
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def _parameter_groups(modules: Sequence[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
     """Weight decay on matrices and kernels only: shrinking biases and normalisation gains helps nothing."""
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    trained = [p for module in modules for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]

@@ -3,16 +3,18 @@
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 import slrbench
 from exporters.artifact import sha256_file
 from slrbench.data.corpus import Corpus
 from slrbench.training.card import CheckpointCard
-from slrbench.training.config import Role, RunConfig
+from slrbench.training.config import DistillationConfig, OptimisationConfig, Role, RunConfig
 
 _PACKAGES = ("torch", "torchvision", "numpy", "spoken-to-signed", "opencv-python-headless", "accelerate")
 
@@ -34,6 +36,21 @@ def training_identity(
         "distillation": config.distillation.model_dump() if teacher else None,
         "teacher_sha256": teacher.weights_sha256 if teacher else None,
     }
+
+
+def is_same_training(stored: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
+    """Whether a card's ``trained_with`` holds ``identity``; options that came later are at their defaults there."""
+    return all(_complete(key, stored.get(key)) == _complete(key, value) for key, value in identity.items())
+
+
+def _complete(key: str, value: object) -> object:
+    options = {"optimisation": OptimisationConfig, "distillation": DistillationConfig}.get(key)
+    if options is None or not isinstance(value, dict):
+        return value
+    try:
+        return options.model_validate(value).model_dump()
+    except ValidationError:
+        return value
 
 
 def initial_weights(init: Path | None, *, imagenet: bool) -> str | None:
