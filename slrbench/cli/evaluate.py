@@ -41,6 +41,18 @@ def command(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Threads of the runtime (every core).")
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against",
+            metavar="TEACHER",
+            help="Compare a checkpoint's spikes with this one's on the same clips: how many output steps its glosses "
+            "come later or earlier.",
+        ),
+    ] = None,
+    spikes: Annotated[
+        Path | None, typer.Option("--spikes", metavar="FILE.png", help="Draw that comparison; with --against.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, with every sequence.")] = False,
 ) -> None:
     """Measure the word error rate of a checkpoint or an artifact on a split.
@@ -50,9 +62,12 @@ def command(
 
     A file of an archive is measured on the test clips that were packed with it: evaluate ARCHIVE --backend onnx
     """
+    from slrbench.errors import BadInputError
     from slrbench.workflows.archive import folder_of_pack, is_archive
     from slrbench.workflows.evaluate import evaluate_path
 
+    if spikes is not None and against is None:
+        raise BadInputError("--spikes draws a comparison with a teacher", hint="--against TEACHER")
     path = find_model(model)
     if is_archive(path):
         model = path = folder_of_pack(path)[0]
@@ -67,10 +82,19 @@ def command(
             threads=threads,
             progress=progress,
         )
+        offsets = None
+        if against is not None:
+            from slrbench.workflows.spikes import spikes_against
+
+            teacher = find_model(against)
+            offsets = spikes_against(
+                path, teacher, split=split, data=data, clips=clips, picture=spikes, progress=progress
+            )
     for note in found.notes:
         console.warning(note)
     if json:
-        console.print_json({"accuracy": found.accuracy, "notes": found.notes, "sequences": _sequences(found)})
+        document = {"accuracy": found.accuracy, "notes": found.notes, "sequences": _sequences(found)}
+        console.print_json({**document, "spikes": offsets.figures()} if offsets is not None else document)
         return
     accuracy, counts = found.accuracy, found.accuracy.counts
     row = [
@@ -88,7 +112,9 @@ def command(
     console.result(console.table([row], HEADERS))
     for line in _wrong(found):
         console.result(line)
-    console.wrote([], next_command=_next_command(model))
+    if offsets is not None:
+        console.result("\n" + offsets.sentence())
+    console.wrote([spikes] if spikes is not None else [], next_command=_next_command(model))
 
 
 def _wer(accuracy: "Accuracy") -> str:

@@ -23,8 +23,9 @@ from slrbench.training.overfit import choose_clips, run_overfit
 from slrbench.training.overfit_records import OverfitSettings
 from slrbench.training.verification import verify_model
 from slrbench.workflows.folders import check_writable
-from slrbench.workflows.provenance import initial_weights, start_of, training_identity, versions
+from slrbench.workflows.provenance import initial_weights, is_same_training, start_of, training_identity, versions
 from slrbench.workflows.scoring import Progress, control_runs, measure_wer
+from slrbench.workflows.spikes import spikes_of_distilled
 
 Say = Callable[[str], None]
 
@@ -45,6 +46,11 @@ class TrainingJob:
     """Whether the student starts from ImageNet weights."""
     overfit: bool = True
     """Whether the network must first pass the over-fitting test."""
+
+    @property
+    def teacher_outputs(self) -> Path:
+        """Where the teacher's outputs are kept, where ``distillation.cache_teacher`` is on."""
+        return self.states_folder / "teacher-outputs"
 
     def model_id(self, role: Role) -> str:
         """Folder and id of the checkpoint."""
@@ -157,6 +163,7 @@ def _trainer(plan: _Plan) -> Trainer:
         mixed_precision=config.mixed_precision,
         device=config.device,
         state_path=plan.state_path,
+        teacher_cache=job.teacher_outputs,
         identity=json.dumps(plan.identity, sort_keys=True),
     )
 
@@ -167,6 +174,10 @@ def _finish(
     """Measure, save, verify, and only then let go of the state."""
     model, result, corpus = trainer.model, trainer.result, plan.corpus
     wer = measure_wer(model, corpus, lambda text, done, total: progress(f"{plan.model_id}: {text}", done, total))
+    spikes = None
+    if plan.teacher is not None and plan.teacher_card is not None:
+        names = plan.model_id, plan.teacher_card.model_id
+        spikes = spikes_of_distilled(model, plan.teacher, corpus, names, plan.folder / "spikes.png", say)
     progress(f"{plan.model_id}: control runs", 0, 2)
     save_checkpoint(
         plan.folder,
@@ -188,6 +199,7 @@ def _finish(
                 "clips_that_ctc_cannot_align": result.clips_dropped,
                 "steps_skipped": result.steps_skipped,
                 "distilled_from": plan.teacher_card.model_id if plan.teacher_card else None,
+                "spikes_against_teacher": spikes,
                 "starts": result.starts,
                 "versions": versions(),
                 "dev_wer_while_training": [[int(e["step"]), round(e["dev_wer"], 4)] for e in result.history],
@@ -302,8 +314,7 @@ def _finished(plan: _Plan) -> CheckpointCard | None:
         card = read_card(plan.folder)
     except SlrbenchError:
         return None  # what cannot be read is not lost by training anew
-    same = card.spec == plan.spec and all(card.trained_with.get(key) == value for key, value in plan.identity.items())
-    if same:
+    if card.spec == plan.spec and is_same_training(card.trained_with, plan.identity):
         return card if plan.job.resume and card.checks_passed else None
     if card.checks_passed and not plan.job.overwrite:
         raise BadInputError(
