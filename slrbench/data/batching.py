@@ -28,7 +28,7 @@ def normalise(frames: NDArray[Any]) -> NDArray[np.float32]:
     """uint8 ``(..., T, H, W, 3)`` to float32 ``(..., 3, T, H, W)`` in [-1, 1]: ``x / 127.5 - 1``."""
     moved = np.moveaxis(frames, -1, -4)
     values = np.empty(moved.shape, dtype=np.float32)  # the only copy: of a long clip, each is hundreds of megabytes
-    np.multiply(moved, np.float32(1 / 127.5), out=values)
+    np.multiply(moved, np.float32(1 / 127.5), out=values, dtype=np.float32)
     values -= np.float32(1.0)
     return values
 

@@ -58,9 +58,9 @@ class Distiller:
         self.teacher = teacher.eval().requires_grad_(False).to(device)
         self.adapter: nn.Linear | None = None
         if config.hint_weight > 0:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                self.adapter = nn.Linear(_features(student), _features(teacher))
+            self.adapter = nn.utils.skip_init(nn.Linear, _features(student), _features(teacher))
+            nn.init.xavier_uniform_(self.adapter.weight, generator=torch.Generator().manual_seed(seed))
+            nn.init.zeros_(self.adapter.bias)
             self.adapter.to(device)
 
     def parameters(self) -> Iterator[nn.Parameter]:

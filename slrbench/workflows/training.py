@@ -199,7 +199,7 @@ def _finish(
                 "clips_that_ctc_cannot_align": result.clips_dropped,
                 "steps_skipped": result.steps_skipped,
                 "distilled_from": plan.teacher_card.model_id if plan.teacher_card else None,
-                "spikes_against_teacher": spikes,
+                **({"spikes_against_teacher": spikes} if spikes is not None else {}),
                 "starts": result.starts,
                 "versions": versions(),
                 "dev_wer_while_training": [[int(e["step"]), round(e["dev_wer"], 4)] for e in result.history],
