@@ -75,7 +75,8 @@ def sequence_loss(student: Tensor, lengths: Tensor, hypotheses: Sequence[Sequenc
 
     q are the teacher's probabilities of the sequences, normalised over the n of a clip (sequence-level distillation:
     Kim and Rush, arXiv 1606.07947; with n best and CTC: Takashima et al., ICASSP 2018). It knows nothing of when the
-    teacher's spikes come. An empty sequence is left out: a clip in which the teacher reads nothing teaches nothing.
+    teacher's spikes come. An empty sequence is left out: a clip in which the teacher reads nothing teaches nothing, and
+    neither does one without a valid step.
 
     Args:
         student: log-probabilities (T', B, C), with gradient.
@@ -88,7 +89,12 @@ def sequence_loss(student: Tensor, lengths: Tensor, hypotheses: Sequence[Sequenc
     if len(hypotheses) != student.shape[1]:
         raise ValueError(f"hypotheses of {len(hypotheses)} clips do not go with {student.shape[1]} clips")
     device = student.device
-    rows = [(clip, found) for clip, several in enumerate(hypotheses) for found in several if found.labels]
+    rows = [
+        (clip, found)
+        for clip, (several, steps) in enumerate(zip(hypotheses, lengths.tolist(), strict=True))
+        for found in several
+        if found.labels and steps > 0
+    ]
     taught = torch.zeros(len(hypotheses), dtype=torch.bool)
     per_clip = student.new_zeros(len(hypotheses), dtype=torch.float32)
     if rows:

@@ -3,7 +3,7 @@
 Shapes: B clips, T frames, T' output steps, C classes with blank 0, F features.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -63,10 +63,10 @@ class Distiller:
             nn.init.zeros_(self.adapter.bias)
             self.adapter.to(device)
 
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """What is trained here: the adapter, where there is one."""
-        if self.adapter is not None:
-            yield from self.adapter.parameters()
+    @property
+    def beside(self) -> list[nn.Module]:
+        """What is trained beside the student: the adapter, where there is one."""
+        return [self.adapter] if self.adapter is not None else []
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs; empty without hints."""
@@ -95,7 +95,7 @@ class Distiller:
             BadInputError: a cached clip shows other frames now.
             OSError: the cache cannot be written.
         """
-        if self.cache is None:
+        if self.cache is None or not batch.clip_ids:
             output = self.teacher.forward_training(video, lengths)
             hypotheses = None
             if self.config.sequence_weight > 0:
@@ -144,7 +144,7 @@ class Distiller:
     def average_gradients(self) -> None:
         """Average the adapter's gradients over the processes of a distributed run, before an optimiser step."""
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            for parameter in self.parameters():
+            for parameter in [p for module in self.beside for p in module.parameters()]:
                 if parameter.grad is not None:
                     torch.distributed.all_reduce(parameter.grad)
                     parameter.grad /= torch.distributed.get_world_size()

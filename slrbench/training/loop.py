@@ -118,8 +118,9 @@ class Trainer:
             settings = distillation or DistillationConfig()
             cache = cache_for(teacher_cache, teacher, corpus, settings, mixed_precision, seed)
             self.distiller = Distiller(teacher, model, settings, device=self.device, seed=seed, cache=cache)
+        beside = self.distiller.beside if self.distiller is not None else []
         optimiser = torch.optim.AdamW(
-            _parameter_groups([model, *self._beside()], config.weight_decay),
+            _parameter_groups([model, *beside], config.weight_decay),
             lr=config.learning_rate,
             betas=(0.9, 0.98),
         )
@@ -231,11 +232,6 @@ class Trainer:
                 f"short for its label at stride {self.model.stride}",
                 hint="python -m slrbench data SPEC counts the clips that cannot be aligned",
             )
-
-    def _beside(self) -> list[nn.Module]:
-        """What is trained beside the network and thrown away."""
-        adapter = self.distiller.adapter if self.distiller is not None else None
-        return [adapter] if adapter is not None else []
 
     def _skip(self, loss: float) -> None:
         self.result.steps_skipped += 1
