@@ -115,7 +115,7 @@ def cache_key(teacher: Recogniser, corpus: Corpus, config: DistillationConfig, p
 def _fingerprint(frames: NDArray[np.uint8]) -> str:
     digest = hashlib.blake2b(repr(frames.shape).encode(), digest_size=16)
     for frame in (*frames[::_EVERY], frames[-1]):
-        digest.update(np.ascontiguousarray(frame))
+        digest.update(frame.tobytes())
     return digest.hexdigest()
 
 
@@ -139,7 +139,8 @@ def _write(path: Path, clip_id: str, shows: str, outputs: ClipOutputs) -> None:
 def _read(path: Path) -> tuple[tuple[str, str], ClipOutputs] | None:
     """None where there is no such file, or it is damaged: it is then computed and written again."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # From memory: of a damaged file that it opens itself, NumPy leaves the handle open.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             clip_id, shows = stored["clip"].tolist()
             hypotheses = None
             if "scores" in stored:

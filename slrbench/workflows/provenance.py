@@ -44,13 +44,16 @@ def is_same_training(stored: Mapping[str, Any], identity: Mapping[str, Any]) -> 
 
 
 def _complete(key: str, value: object) -> object:
-    options = {"optimisation": OptimisationConfig, "distillation": DistillationConfig}.get(key)
-    if options is None or not isinstance(value, dict):
+    if not isinstance(value, dict):
         return value
     try:
-        return options.model_validate(value).model_dump()
+        if key == "optimisation":
+            return OptimisationConfig.model_validate(value).model_dump()
+        if key == "distillation":
+            return DistillationConfig.model_validate(value).model_dump()
     except ValidationError:
-        return value
+        pass  # of another version: compared as it is
+    return value
 
 
 def initial_weights(init: Path | None, *, imagenet: bool) -> str | None:

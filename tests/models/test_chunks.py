@@ -47,8 +47,7 @@ def test_pieces_cover_every_frame_once_in_order_and_are_about_equally_long(lengt
         assert max(sizes) - min(sizes) <= 1
 
 
-@pytest.mark.parametrize("most", [1, 5, 16, 32])
-@pytest.mark.parametrize("frames", [33, 60, 127])
+@pytest.mark.parametrize(("frames", "most"), [(33, 32), (60, 16), (61, 5), (127, 32), (40, 1)])
 def test_outputs_are_the_same_in_chunks_of_any_size(student, chunked, frames, most):
     video = torch.randn(1, 3, frames, 32, 32)
     with torch.no_grad():
@@ -82,22 +81,17 @@ def test_training_and_gradients_see_all_frames_together(student, chunked):
     assert calls == [12, 12, 12]
 
 
-def test_an_exported_graph_knows_nothing_of_chunks(student, chunked):
-    video = torch.randn(1, 3, 12, 32, 32)
-    calls = chunked(4, student)
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:FutureWarning")
+def test_an_exported_graph_knows_nothing_of_chunks(student, monkeypatch):
+    monkeypatch.setattr(chunks, "CPU_PIXELS", 4 * 32 * 32)
+    video, longer = torch.randn(1, 3, 12, 32, 32), torch.randn(1, 3, 40, 32, 32)
     with torch.no_grad():
-        expected = student(video)
-        assert len(calls) == 3
-        calls.clear()
         traced = torch.jit.trace(student, video, check_trace=False)
         program = torch.export.export(student, (video,))
-    assert calls[:1] == [12]
-    convolutions = [n for n in program.graph.nodes if n.target is torch.ops.aten.conv2d.default]
-    assert len(convolutions) == sum(isinstance(m, torch.nn.Conv2d) for m in student.modules())
-    longer = torch.randn(1, 3, 40, 32, 32)
-    with torch.no_grad():
         torch.testing.assert_close(traced(longer), student(longer), atol=1e-5, rtol=0)
-        torch.testing.assert_close(program.module()(video), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(program.module()(video), student(video), atol=1e-5, rtol=0)
+    convolutions = [node for node in program.graph.nodes if node.target is torch.ops.aten.conv2d.default]
+    assert len(convolutions) == sum(isinstance(module, torch.nn.Conv2d) for module in student.modules())
 
 
 def test_a_chunk_holds_a_fixed_number_of_pixels_and_at_least_one_frame():
@@ -109,10 +103,11 @@ def test_a_chunk_holds_a_fixed_number_of_pixels_and_at_least_one_frame():
 
 
 @pytest.mark.parametrize("stride", [4, 8])
-@pytest.mark.parametrize("frames", [193, 300])
+@pytest.mark.parametrize("frames", [193])
 def test_the_teachers_outputs_are_the_same_in_chunks_that_overlap(build, monkeypatch, stride, frames):
-    teacher = build(SPECS["teacher"].model_copy(update={"temporal_stride": stride}))
-    video = torch.randn(2, 3, frames, 32, 32)
+    # In double precision, where nothing but a frame that is missing makes a difference.
+    teacher = build(SPECS["teacher"].model_copy(update={"temporal_stride": stride})).double()
+    video = torch.randn(2, 3, frames, 32, 32, dtype=torch.double)
     calls = []
     with torch.no_grad():
         whole = teacher(video)
@@ -121,35 +116,26 @@ def test_the_teachers_outputs_are_the_same_in_chunks_that_overlap(build, monkeyp
         found = teacher(video)
     assert len(calls) > 3
     assert max(calls) <= 192
-    torch.testing.assert_close(found, whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found, whole, atol=1e-6, rtol=0)  # log_softmax is in float32
     assert whole.std(dim=0).max() > 1e-3
 
 
 def test_less_context_than_the_teacher_sees_gives_other_outputs(build, monkeypatch):
     """The check of the check: the context is not larger than it must be by much."""
-    teacher = build(SPECS["teacher"])
-    video = torch.randn(1, 3, 160, 32, 32)
+    teacher = build(SPECS["teacher"]).double()
+    video = torch.randn(1, 3, 160, 32, 32, dtype=torch.double)
     monkeypatch.setattr(chunks, "CONTEXT_PIXELS", 64 * 32 * 32)
     with torch.no_grad():
         whole = teacher.backbone(video).mean(dim=(3, 4))
         for context, same in ((48, True), (44, True), (40, False), (16, False)):
             monkeypatch.setattr("slrbench.models.i3d.CONTEXT", context)
-            assert torch.allclose(teacher._means(video), whole, atol=1e-5) is same, context
-
-
-def test_sizes_below_a_chunk_are_computed_as_before(build):
-    """Bit by bit, so that what was measured of the networks of the presets stays what it was."""
-    teacher, student = build(SPECS["teacher"]), build(SPEC)
-    video = torch.randn(2, 3, 16, 32, 32)
-    with torch.no_grad():
-        evaluated = [teacher(video), student(video)]
-    for model, found in zip((teacher, student), evaluated, strict=True):
-        assert torch.equal(model(video), found)  # with gradients nothing is cut
+            assert torch.allclose(teacher._means(video), whole, atol=1e-10, rtol=0) is same, context
 
 
 _MEMORY = """
-import json, resource, sys
+import json, sys
 import torch
+from slrbench.measure.memory import peak_rss_bytes
 from slrbench.models.registry import build_model
 from slrbench.models.spec import ModelSpec
 
@@ -159,13 +145,14 @@ frames = int(sys.argv[2])
 with torch.inference_mode():
     model(torch.zeros(1, 3, 2, 224, 224))
     video = torch.full((1, 3, frames, 224, 224), 0.5)  # written, so that it is in memory
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_rss_bytes()
     steps = len(model(video))
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"steps": steps, "grown": (after - before) * 1024}))
+    after = peak_rss_bytes()
+print(json.dumps({"steps": steps, "grown": after - before}))
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process alone is read from /proc")
 def test_memory_beside_the_video_does_not_grow_with_frames():
     spec = ModelSpec(architecture="student", num_classes=6, width_mult=0.25, conv_channels=16, lstm_hidden=8)
     grown = {}
