@@ -5,7 +5,6 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from exporters.artifact import atomic_path
 from slrbench.training.spikes import SpikeOffsets
@@ -39,16 +38,17 @@ def _histogram(axis: Axes, offsets: SpikeOffsets) -> None:
     reach = max(3, *(abs(offset) for offset in shares))
     colours = [_NEAR if abs(offset) <= 1 else _FAR for offset in shares]
     bars = axis.bar(list(shares), list(shares.values()), width=0.8, color=colours)
-    axis.bar_label(bars, fmt="%.0f", fontsize=9, padding=2)
-    axis.axvline(offsets.mean, color="black", linestyle="--", linewidth=1.2, label=f"mean {offsets.mean:+.2f}")
+    axis.bar_label(bars, ["<1" if share < 1 else f"{share:.0f}" for share in shares.values()], fontsize=9, padding=2)
+    mean = f"mean {offsets.mean:+.2f}"
+    axis.axvline(offsets.mean, color="black", linestyle="--", linewidth=1.2, label=mean, zorder=0.5)
     axis.set_xlim(-reach - 0.8, reach + 0.8)
     axis.set_ylim(0, 1.15 * max(shares.values()))
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_xticks(range(-reach, reach + 1))
     step_ms = 1e3 * offsets.seconds_per_step
     axis.set_xlabel(f"student minus teacher, output steps of {step_ms:.0f} ms (right: the student is later)")
     axis.set_ylabel("glosses (%)")
     beyond = sum(count for offset, count in offsets.offsets.items() if abs(offset) > _WIDEST)
-    note = f"; {beyond} beyond {_WIDEST} steps drawn at the border" if beyond else ""
+    note = f"; {beyond} beyond {_WIDEST} steps, drawn at the border" if beyond else ""
     axis.set_title(
         f"{offsets.within_one:.0%} of {offsets.glosses} glosses within one step (blue){note}", fontsize=10, loc="left"
     )
@@ -65,7 +65,7 @@ def _divergence(axis: Axes, offsets: SpikeOffsets) -> None:
     axis.bar_label(bars, fmt="%.2f", fontsize=9, padding=2)
     axis.set_ylim(0, 1.15 * max(offsets.divergence.values()) or 1.0)
     axis.set_xticks(shifts, [f"{shift:+d}" if shift else "0" for shift in shifts])
-    axis.set_xlabel("shift of the student, output steps")
+    axis.set_xlabel("student's step minus teacher's")
     axis.set_ylabel("KL(teacher || student), nats per step")
     nearest = f"nearest at a shift of {best:+d} (green)" if best else "nearest without a shift (green)"
     axis.set_title(nearest, fontsize=10, loc="left")

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporters.to_torchscript import expected_warnings, torchscript_from_module
 from slrbench.models import chunks
 from slrbench.models.chunks import frames_per_chunk, pieces
 from slrbench.models.spec import ModelSpec
@@ -81,15 +82,17 @@ def test_training_and_gradients_see_all_frames_together(student, chunked):
     assert calls == [12, 12, 12]
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.trace:FutureWarning")
-def test_an_exported_graph_knows_nothing_of_chunks(student, monkeypatch):
+def test_exported_graphs_know_nothing_of_chunks(student, monkeypatch, tmp_path):
     monkeypatch.setattr(chunks, "CPU_PIXELS", 4 * 32 * 32)
     video, longer = torch.randn(1, 3, 12, 32, 32), torch.randn(1, 3, 40, 32, 32)
     with torch.no_grad():
-        traced = torch.jit.trace(student, video, check_trace=False)
         program = torch.export.export(student, (video,))
-        torch.testing.assert_close(traced(longer), student(longer), atol=1e-5, rtol=0)
         torch.testing.assert_close(program.module()(video), student(video), atol=1e-5, rtol=0)
+        path = tmp_path / "model.torchscript"
+        torchscript_from_module(student, path, example_video=video, metadata={})
+        with expected_warnings():
+            loaded = torch.jit.load(path)
+        torch.testing.assert_close(loaded(longer), student(longer), atol=1e-5, rtol=0)
     convolutions = [node for node in program.graph.nodes if node.target is torch.ops.aten.conv2d.default]
     assert len(convolutions) == sum(isinstance(module, torch.nn.Conv2d) for module in student.modules())
 

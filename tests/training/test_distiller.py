@@ -153,7 +153,6 @@ def test_the_guide_makes_the_student_certain_where_the_teacher_spikes(teacher):
         steps = []
         _trainer(teacher, {"alpha": 0.0, "guide_weight": weight}, config=config).run(steps.append)
         lacks[weight] = np.mean([step.distillation["guide"] for step in steps[-3:]])
-    print(lacks)
     assert lacks[20.0] < lacks[1e-6] - 0.02
 
 
