@@ -6,6 +6,7 @@ How errors are counted is ``slrbench.scoring``'s. References are glosses, not la
 counts as the error that it is.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -19,6 +20,12 @@ from slrbench.data.corpus import Clip, Corpus, Split, Vocabulary, readable_clips
 from slrbench.errors import BadInputError, RunFailedError
 from slrbench.records import ErrorCounts, Record
 from slrbench.scoring import PLAIN, RULES, Alignment, ScoringRule, rule_named, score
+
+CALL_PIXELS = 512 * 224 * 224
+"""Pixels of one call at most, if it is not a single clip: 0.3 GB of float32 video, 8 clips of 64 frames at 224."""
+
+HELD_PIXELS = 4096 * 224 * 224
+"""Pixels of clips that wait for others of their length: 0.6 GB of uint8 video."""
 
 
 class EvaluationResult(Record):
@@ -153,13 +160,25 @@ def _unknown_words(references: Sequence[Sequence[str]], vocabulary: Vocabulary, 
 
 
 def _equal_lengths(clips: Iterator[tuple[int, Clip]], batch: int) -> Iterator[list[tuple[int, Clip]]]:
-    """Groups of at most ``batch`` clips of equal frame count, with their indices."""
+    """Groups of at most ``batch`` clips of equal frame count, with their indices.
+
+    Long clips come in smaller groups, and groups that wait for clips of their length wait only while there is room: a
+    corpus of a few hundred clips of as many lengths would otherwise be in memory as a whole.
+    """
     waiting: dict[int, list[tuple[int, Clip]]] = {}
+    held = 0
     for index, clip in clips:
-        group = waiting.setdefault(len(clip.frames), [])
+        length, pixels = len(clip.frames), math.prod(clip.frames.shape[:3])
+        group = waiting.setdefault(length, [])
         group.append((index, clip))
-        if len(group) == batch:
-            yield waiting.pop(len(clip.frames))
+        held += pixels
+        if len(group) == batch or (len(group) + 1) * pixels > CALL_PIXELS:
+            held -= len(group) * pixels
+            yield waiting.pop(length)
+        while held > HELD_PIXELS:
+            largest = max(waiting, key=lambda frames: frames * len(waiting[frames]))
+            held -= sum(math.prod(clip.frames.shape[:3]) for _, clip in waiting[largest])
+            yield waiting.pop(largest)
     yield from waiting.values()
 
 

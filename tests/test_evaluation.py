@@ -105,6 +105,39 @@ def test_the_errors_of_each_clip_are_its_own_and_add_up(batch, pairs):
     assert sum(found.clip_errors) == counts.substitutions + counts.deletions + counts.insertions
 
 
+def test_long_clips_come_in_smaller_groups(monkeypatch):
+    reader = Reader()
+    monkeypatch.setattr("slrbench.evaluation.CALL_PIXELS", 20 * 6)  # frames of six pixels
+    whole = evaluate(reader, SPLIT, VOCABULARY, batch=5)
+    sizes = {(shape[2], shape[0]) for shape in reader.calls}
+    assert sizes == {(16, 1), (8, 2)}
+    monkeypatch.undo()
+    assert whole == evaluate(Reader(), SPLIT, VOCABULARY, batch=5)
+
+
+def test_clips_of_many_lengths_do_not_pile_up(monkeypatch):
+    loaded, held = [0], []
+
+    class Counted(Pixels):
+        def __getitem__(self, index):
+            loaded[0] = index + 1
+            return super().__getitem__(index)
+
+    def evaluated():
+        held.clear()
+        # No two are of the same length: all would wait for another.
+        split = Counted([[1] * (i + 1) for i in range(12)])
+        progress = lambda done, total: held.append(loaded[0] - (done - 1))  # noqa: E731
+        return evaluate(Reader(), split, VOCABULARY, batch=4, progress=progress)
+
+    monkeypatch.setattr("slrbench.evaluation.HELD_PIXELS", 100 * 6)  # 100 frames of six pixels: a clip has up to 96
+    bounded = evaluated()
+    assert max(held) <= 5
+    monkeypatch.undo()
+    assert evaluated() == bounded
+    assert max(held) == 12
+
+
 def test_limit_takes_the_first_clips():
     found = evaluate(Reader(), SPLIT, VOCABULARY, limit=2)
     assert found.references == (("A", "B"), ("THANK YOU",))

@@ -63,6 +63,11 @@ def command(
 
     A teacher that failed a check, or whose dev WER is above distillation.largest_teacher_wer, is refused.
 
+    Beside its frames (--alpha), a teacher may teach its n best sequences, its features and its spikes: --set
+    distillation.sequence_weight=0.5, hint_weight=1, guide_weight=0.5, in any mixture. Where training clips never
+    change, --set distillation.cache_teacher=true runs the teacher once per clip. At the end spikes.png beside the
+    checkpoint shows how far the student's spikes lie from the teacher's.
+
     Example: python -m slrbench distill teacher-demo --alpha 0.7 --temperature 3
     """
     from slrbench.errors import BadInputError

@@ -93,6 +93,18 @@ def command(
         Path | None, typer.Option("--cache", metavar="FOLDER", help="Keep decoded clips there (corpora of files).")
     ] = None,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that decode clips for the cache.")] = 0,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against",
+            metavar="TEACHER",
+            help="Compare a checkpoint's spikes with this one's on the same clips: how many output steps its glosses "
+            "come later or earlier.",
+        ),
+    ] = None,
+    spikes: Annotated[
+        Path | None, typer.Option("--spikes", metavar="FILE.png", help="Draw that comparison; with --against.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, with every sequence.")] = False,
 ) -> None:
     """Measure the word error rate of a checkpoint or an artifact on a split.
@@ -102,6 +114,7 @@ def command(
 
     A file of an archive is measured on the test clips that were packed with it: evaluate ARCHIVE --backend onnx
     """
+    from slrbench.errors import BadInputError
     from slrbench.workflows.archive import folder_of_pack, is_archive
     from slrbench.workflows.decoding import DecoderOptions
     from slrbench.workflows.evaluate import evaluate_path
@@ -114,6 +127,8 @@ def command(
         prune=prune,
         save_lm=save_lm,
     )
+    if spikes is not None and against is None:
+        raise BadInputError("--spikes draws a comparison with a teacher", hint="--against TEACHER")
     path = find_model(model)
     if is_archive(path):
         model = path = folder_of_pack(path)[0]
@@ -133,6 +148,14 @@ def command(
             workers=workers,
             progress=progress,
         )
+        offsets = None
+        if against is not None:
+            from slrbench.workflows.spikes import spikes_against
+
+            teacher = find_model(against)
+            offsets = spikes_against(
+                path, teacher, split=split, data=data, clips=clips, picture=spikes, progress=progress
+            )
     for note in found.notes:
         console.warning(note)
     if json:
@@ -142,6 +165,7 @@ def command(
                 "notes": found.notes,
                 "language_model": found.language_model,
                 "sequences": _sequences(found),
+                **({"spikes": offsets.figures()} if offsets is not None else {}),
             }
         )
         return
@@ -161,7 +185,10 @@ def command(
     console.result(console.table([row], HEADERS))
     for line in (*_wrong(found), *_how(found)):
         console.result(line)
-    console.wrote([save_lm] if save_lm is not None else [], next_command=_next_command(model))
+    if offsets is not None:
+        console.result("\n" + offsets.sentence())
+    wrote = [each for each in (save_lm, spikes) if each is not None]
+    console.wrote(wrote, next_command=_next_command(model))
 
 
 def _wer(accuracy: "Accuracy") -> str:

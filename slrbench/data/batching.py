@@ -21,14 +21,16 @@ class Batch:
     lengths: NDArray[np.int64]  # (B,)
     labels: NDArray[np.int64]  # (sum of label_lengths,)
     label_lengths: NDArray[np.int64]  # (B,)
+    clip_ids: tuple[str, ...] = ()  # B of them
 
 
 def normalise(frames: NDArray[Any]) -> NDArray[np.float32]:
     """uint8 ``(..., T, H, W, 3)`` to float32 ``(..., 3, T, H, W)`` in [-1, 1]: ``x / 127.5 - 1``."""
-    values = np.moveaxis(frames, -1, -4).astype(np.float32)
-    values *= np.float32(1 / 127.5)
+    moved = np.moveaxis(frames, -1, -4)
+    values = np.empty(moved.shape, dtype=np.float32)  # the only copy: of a long clip, each is hundreds of megabytes
+    np.multiply(moved, np.float32(1 / 127.5), out=values, dtype=np.float32)
     values -= np.float32(1.0)
-    return np.ascontiguousarray(values)
+    return values
 
 
 def collate(clips: Sequence[Clip]) -> Batch:
@@ -52,4 +54,5 @@ def collate(clips: Sequence[Clip]) -> Batch:
         lengths=np.array([len(clip.frames) for clip in clips], dtype=np.int64),
         labels=np.concatenate([np.asarray(clip.labels, dtype=np.int64) for clip in clips]),
         label_lengths=np.array([len(clip.labels) for clip in clips], dtype=np.int64),
+        clip_ids=tuple(clip.clip_id for clip in clips),
     )

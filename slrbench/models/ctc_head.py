@@ -22,6 +22,7 @@ class CtcOutput(NamedTuple):
     log_probs: Tensor  # (T', B, C), float32
     auxiliary_log_probs: Tensor  # (T', B, C), float32, of the features before the BiLSTM
     lengths: Tensor  # (B,), int64 on the CPU, valid output steps
+    features: Tensor  # (T', B, F), what both heads look at, without dropout
 
 
 def log_probabilities(logits: Tensor) -> Tensor:
@@ -128,11 +129,13 @@ class Recogniser(nn.Module, ABC):
         return log_probs
 
     def forward_training(self, video: Tensor, lengths: Tensor | None = None) -> CtcOutput:
-        """Log-probabilities of both heads, and the valid output steps; arguments as for ``forward``."""
+        """Log-probabilities of both heads, the valid output steps and features; arguments as for ``forward``."""
         frames, steps = self._plan(video, lengths)
-        log_probs, auxiliary = self.head.forward_training(self.encode(video, frames), steps)
+        features = self.encode(video, frames)
+        log_probs, auxiliary = self.head.forward_training(features, steps)
         counts = frames if frames is not None else [video.shape[2]] * video.shape[0]
-        return CtcOutput(log_probs, auxiliary, torch.tensor([-(-count // self.stride) for count in counts]))
+        lengths = torch.tensor([-(-count // self.stride) for count in counts])
+        return CtcOutput(log_probs, auxiliary, lengths, features)
 
     def run_block(self, block: nn.Module, *inputs: object) -> Tensor:
         """A block of the backbone, its activations kept or, with ``recompute``, computed again for the gradient."""

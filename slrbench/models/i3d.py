@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from slrbench.models import chunks
 from slrbench.models.capture import PointwiseConv3d, channels_last, extend, static_size
 from slrbench.models.ctc_head import CtcHead, Recogniser
 from slrbench.models.masking import Gaps, Tape, extend_each, norm_relu, round_up, zero_gaps
@@ -34,6 +35,14 @@ MIXED: dict[str, tuple[int, int, int, int, int, int]] = {
     "Mixed_5b": (256, 160, 320, 32, 128, 128),
     "Mixed_5c": (384, 192, 384, 48, 128, 128),
 }
+
+CONTEXT = 48
+"""Frames before and after its own that an output step may depend on, rounded up to a multiple of 8.
+
+Back from the end: two blocks of temporal kernel 3 and a pool of 2, then at 4 frames a position five blocks and a pool
+of 3, at 2 frames two blocks and a convolution of 3, and the stem of 7. Under stride 4, step o sees frames 4 o - 36 to
+4 o + 46 (83 frames), under stride 8, frames 8 o - 44 to 8 o + 54 (99 frames).
+"""
 
 
 RunBlock = Callable[..., Tensor]
@@ -206,8 +215,23 @@ class Teacher(Recogniser):
         if lengths is None or len({round_up(length, self.stride) for length in lengths}) == 1:
             # Every clip has the same steps, and so a row of its own without a gap.
             video = extend(video, self.stride) if lengths is None else extend_each(video, lengths, self.stride)
-            features = self.backbone(channels_last(video), None, self.run_block).mean(dim=(3, 4))
+            features = self._means(video)
         else:
             tape = Tape.of(lengths, self.stride)
             features = tape.read(self.backbone(tape.write(video, lengths), tape, self.run_block).mean(dim=(3, 4)))
         return features.permute(2, 0, 1)
+
+    def _means(self, video: Tensor) -> Tensor:
+        """Spatial means (B, F, T / stride) of clips of equal length; of long ones clip by clip and in chunks."""
+        most = chunks.CONTEXT_PIXELS // (video.shape[3] * video.shape[4])
+        if not chunks.may_chunk(self) or video.shape[0] * video.shape[2] <= most:
+            return self._mean(video)
+        parts = [
+            chunks.steps_in_chunks(self._mean, clip, stride=self.stride, context=CONTEXT, most=most)
+            for clip in video.split(1)
+        ]
+        return torch.cat(parts)
+
+    def _mean(self, video: Tensor) -> Tensor:
+        features: Tensor = self.backbone(channels_last(video), None, self.run_block)
+        return features.mean(dim=(3, 4))

@@ -15,6 +15,7 @@ from torch.nn import functional
 from torchvision.models import mobilenetv3 as torchvision_mobilenetv3
 
 from slrbench.models.capture import PointwiseConv2d, channels_last, extend
+from slrbench.models.chunks import frames_per_chunk, may_chunk, per_frame_in_chunks
 from slrbench.models.ctc_head import CtcHead, Recogniser
 from slrbench.models.masking import Gaps, extend_each, norm_relu, round_up
 from slrbench.models.spec import ModelSpec
@@ -92,16 +93,28 @@ class Student(Recogniser):
         """Features after the temporal convolutions, (T', B, conv_channels)."""
         if lengths is None:
             batch, frames = video.shape[0], video.shape[2]
-            per_frame = self._frame_features(video.transpose(1, 2).flatten(0, 1))
+            per_frame = self._all_frames(video, None)
             sequence = per_frame.reshape(batch, frames, -1).transpose(1, 2)
             features: Tensor = self.temporal(extend(sequence, STRIDE))
             return features.permute(2, 0, 1)
-        valid = torch.cat([clip[:, :count].transpose(0, 1) for clip, count in zip(video, lengths, strict=True)])
-        clips = self._frame_features(valid).split(list(lengths))
+        clips = self._all_frames(video, lengths).split(list(lengths))
         sequence = nn.utils.rnn.pad_sequence(list(clips), batch_first=True).transpose(1, 2)
         extended = [round_up(count, STRIDE) for count in lengths]
         features = self.temporal(extend_each(sequence, lengths, STRIDE), extended if len(set(extended)) > 1 else None)
         return features.permute(2, 0, 1)
+
+    def _all_frames(self, video: Tensor, lengths: Sequence[int] | None) -> Tensor:
+        """Features of every valid frame, clip after clip, (N, F); those of long videos in chunks, in evaluation."""
+        if may_chunk(self):
+            counts = lengths if lengths is not None else [video.shape[2]] * video.shape[0]
+            most = frames_per_chunk(video.shape[3], video.shape[4], video.device)
+            if sum(counts) > most:
+                return per_frame_in_chunks(self._frame_features, video, counts, most)
+        if lengths is None:
+            return self._frame_features(video.transpose(1, 2).flatten(0, 1))
+        return self._frame_features(
+            torch.cat([clip[:, :count].transpose(0, 1) for clip, count in zip(video, lengths, strict=True)])
+        )
 
     def _frame_features(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W) to (N, F), the spatial mean."""

@@ -179,4 +179,5 @@ def _rows(batch: Batch, start: int, stop: int) -> Batch:
         lengths=lengths,
         labels=batch.labels[int(ends[start]) : int(ends[stop])],
         label_lengths=batch.label_lengths[start:stop],
+        clip_ids=batch.clip_ids[start:stop],
     )

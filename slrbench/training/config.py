@@ -83,13 +83,28 @@ class OptimisationConfig(_Config):
 
 
 class DistillationConfig(_Config):
-    """loss = (1 - alpha) CTC + lambda CTC(auxiliary) + alpha tau^2 KL(teacher || student) over valid steps."""
+    """What a student learns from its teacher beside the glosses: four terms, each off at weight 0.
 
-    alpha: float = Field(default=0.5, ge=0, le=1)
+    loss = (1 - alpha) CTC + lambda CTC(auxiliary) + alpha tau^2 KL(teacher || student)
+         + sequence_weight L_sequence + hint_weight L_hint + guide_weight L_guide
+
+    Formulas and sources stand at ``distillation_loss``, ``sequence_loss``, ``hint_loss`` and ``guide_loss``.
+    """
+
+    alpha: float = Field(default=0.5, ge=0, le=1, description="weight of the frame-wise term, against CTC")
     temperature: float = Field(default=2.0, gt=0, description="tau")
     frames: Literal["all", "symmetric", "no-blank"] = Field(
         default="all",
         description="all steps; the teacher's non-blank steps and their neighbours; all steps, blank column removed",
+    )
+    sequence_weight: float = Field(default=0.0, ge=0, description="of CTC on the teacher's n best sequences")
+    sequence_nbest: int = Field(default=4, ge=1, description="n, sequences of a clip at most")
+    sequence_beam: int = Field(default=10, ge=1, description="width of the beam that finds them")
+    hint_weight: float = Field(default=0.0, ge=0, description="of the distance to the teacher's features")
+    hint: Literal["cosine", "mse"] = Field(default="cosine", description="which distance")
+    guide_weight: float = Field(default=0.0, ge=0, description="of the student's lack at the teacher's spike labels")
+    cache_teacher: bool = Field(
+        default=False, description="keep the teacher's outputs; for corpora whose training clips never change"
     )
     largest_teacher_wer: float = Field(default=0.3, gt=0, description="a worse teacher (dev) is refused")
 

@@ -1,12 +1,18 @@
-"""Frame-wise distillation between two CTC networks with the same output steps.
+"""What a student may learn from a teacher with the same output steps: frames, sequences, features, spikes.
 
-Shapes: B clips, T' output steps, C classes with blank 0. Log-probabilities are (T', B, C).
+Pure functions, each averaged over what counts (valid steps, spikes, clips), so that padding and the size of a batch
+change nothing. ``slrbench.training.distiller`` adds them up.
+
+Shapes: B clips, T' output steps, C classes with blank 0, F features. Log-probabilities are (T', B, C).
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from slrbench.decoding import Hypothesis
 from slrbench.models.spec import BLANK
 from slrbench.training.config import DistillationConfig
 
@@ -62,3 +68,97 @@ def distillation_loss(student: Tensor, teacher: Tensor, lengths: Tensor, config:
     teacher_soft = functional.log_softmax(teacher.float() / tau, dim=-1)
     divergence = functional.kl_div(student_soft, teacher_soft, reduction="none", log_target=True).sum(dim=-1)
     return tau**2 * masked_mean(divergence, mask)
+
+
+def sequence_loss(student: Tensor, lengths: Tensor, hypotheses: Sequence[Sequence[Hypothesis]]) -> Tensor:
+    """CTC on the teacher's n best sequences: sum over them of q(y) * (-log p_student(y)) / |y|, averaged over clips.
+
+    q are the teacher's probabilities of the sequences, normalised over the n of a clip (sequence-level distillation:
+    Kim and Rush, arXiv 1606.07947; with n best and CTC: Takashima et al., ICASSP 2018). It knows nothing of when the
+    teacher's spikes come. An empty sequence is left out: a clip in which the teacher reads nothing teaches nothing, and
+    neither does one without a valid step.
+
+    Args:
+        student: log-probabilities (T', B, C), with gradient.
+        lengths: valid output steps of each clip (B,).
+        hypotheses: of each clip.
+
+    Raises:
+        ValueError: there are not B lists of hypotheses.
+    """
+    if len(hypotheses) != student.shape[1]:
+        raise ValueError(f"hypotheses of {len(hypotheses)} clips do not go with {student.shape[1]} clips")
+    device = student.device
+    rows = [
+        (clip, found)
+        for clip, (several, steps) in enumerate(zip(hypotheses, lengths.tolist(), strict=True))
+        for found in several
+        if found.labels and steps > 0
+    ]
+    taught = torch.zeros(len(hypotheses), dtype=torch.bool)
+    per_clip = student.new_zeros(len(hypotheses), dtype=torch.float32)
+    if rows:
+        clips = torch.tensor([clip for clip, _ in rows])
+        taught[clips] = True
+        scores = torch.full((len(hypotheses), len(rows)), -torch.inf)
+        scores[clips, torch.arange(len(rows))] = torch.tensor([found.log_prob for _, found in rows])
+        shares = torch.softmax(scores[taught], dim=-1).sum(dim=0)  # each column belongs to one clip
+        counts = torch.tensor([len(found.labels) for _, found in rows])
+        labels = torch.tensor([label for _, found in rows for label in found.labels])
+        with torch.backends.cudnn.flags(enabled=False):  # for the reasons in ``ctc_loss``
+            losses = functional.ctc_loss(
+                student.float()[:, clips.to(device)], labels, lengths.cpu()[clips], counts, blank=BLANK,
+                reduction="none", zero_infinity=True,
+            )  # fmt: skip
+        weighted = losses * (shares / counts).to(losses)
+        per_clip = per_clip.index_add(0, clips.to(device), weighted)
+    return masked_mean(per_clip, taught.to(device))
+
+
+def hint_loss(adapted: Tensor, teacher: Tensor, lengths: Tensor, kind: str) -> Tensor:
+    """Distance of the student's features, through an adapter, to the teacher's, averaged over valid steps.
+
+    ``"cosine"``: 1 - cos(A s, t); ``"mse"``: |A s - t|^2 / F. Hints with an adapter that is thrown away after training:
+    FitNets (Romero et al., arXiv 1412.6550).
+
+    Args:
+        adapted: the student's features after the adapter (T', B, F), with gradient.
+        teacher: (T', B, F).
+        lengths: valid output steps of each clip (B,).
+        kind: ``cosine`` or ``mse``.
+
+    Raises:
+        ValueError: the shapes differ, or an unknown kind.
+    """
+    if adapted.shape != teacher.shape:
+        raise ValueError(f"adapted {tuple(adapted.shape)} and teacher {tuple(teacher.shape)} differ in shape")
+    if kind == "cosine":
+        distance = 1 - functional.cosine_similarity(adapted.float(), teacher.float(), dim=-1)
+    elif kind == "mse":
+        distance = (adapted.float() - teacher.float()).square().mean(dim=-1)
+    else:
+        raise ValueError(f"unknown distance {kind!r}: cosine or mse")
+    return masked_mean(distance, valid_steps(lengths, len(adapted), adapted.device))
+
+
+def guide_loss(student: Tensor, teacher: Tensor, lengths: Tensor) -> Tensor:
+    """1 - p_student(k_t), averaged over the teacher's spikes: steps t whose best class k_t is not the blank.
+
+    Guided CTC (Kurata and Audhkhasi, arXiv 1904.08311): the student's posterior is raised where the teacher spikes and
+    nowhere lowered, so that CTC decides the rest. There it is a sum of posteriors to be maximised; the gradient differs
+    by the number of spikes. 0 only where the student is certain at every spike.
+
+    Args:
+        student: log-probabilities (T', B, C), with gradient.
+        teacher: log-probabilities (T', B, C).
+        lengths: valid output steps of each clip (B,).
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if student.shape != teacher.shape:
+        raise ValueError(f"student {tuple(student.shape)} and teacher {tuple(teacher.shape)} differ in shape")
+    best = teacher.argmax(dim=-1)
+    spikes = (best != BLANK) & valid_steps(lengths, len(student), student.device)
+    certainty = student.float().gather(-1, best[..., None]).squeeze(-1).exp()
+    return masked_mean(1 - certainty, spikes)

@@ -23,6 +23,7 @@ from slrbench.models.ctc_head import Recogniser
 from slrbench.records import ErrorCounts
 from slrbench.training.batches import BatchStream
 from slrbench.training.config import DistillationConfig, OptimisationConfig
+from slrbench.training.distiller import Distiller
 from slrbench.training.distributed import Device, Processes, check_device, trains_on_cpu
 from slrbench.training.ema import WeightAverage
 from slrbench.training.network import evaluation_mode, infer_with, refresh_batch_norm
@@ -31,6 +32,7 @@ from slrbench.training.progress import StepReport, TrainingResult
 from slrbench.training.state import read_state, write_state
 from slrbench.training.step import Learner
 from slrbench.training.stopping import BestWeights
+from slrbench.training.teacher_cache import cache_for
 from slrbench.training.tracking import StepLog, check_tensorboard
 
 __all__ = ["StepReport", "Trainer", "TrainingResult"]
@@ -53,6 +55,7 @@ class Trainer:
         mixed_precision: str = "no",
         device: Device = "cpu",
         state_path: Path | None = None,
+        teacher_cache: Path | None = None,
         identity: str = "",
         workers: int = 0,
         log_dir: Path | None = None,
@@ -61,11 +64,13 @@ class Trainer:
         """Prepare model and optimiser; where torchrun launched several processes, join the others.
 
         ``identity`` is what else determines the weights, the caller's to know: a state of another one is refused.
+        ``teacher_cache`` is a folder for the teacher's outputs, used where ``distillation.cache_teacher`` is on.
         ``workers`` processes prepare the batches; 0: this one does.
         Figures of every step go to ``log_dir / name`` for TensorBoard.
 
         Raises:
-            BadInputError: teacher and student have different output strides or classes, or fp16 on a CPU.
+            BadInputError: teacher and student have different output strides or classes, fp16 on a CPU, or the teacher's
+                outputs were to be kept for a corpus that shows other clips in every epoch.
             UnavailableError: a GPU was asked for, and torch sees none; or TensorBoard, and it is not installed.
             RunFailedError: the other processes cannot be reached.
         """
@@ -87,6 +92,11 @@ class Trainer:
         self.identity = identity
         self.result = TrainingResult()
         self.model = model
+        self.distiller = None
+        if teacher is not None:
+            settings = distillation or DistillationConfig()
+            cache = cache_for(teacher_cache, teacher, corpus, settings, mixed_precision, seed)
+            self.distiller = Distiller(teacher, model, settings, device=self.device, seed=seed, cache=cache)
         self.learner = Learner(
             model,
             config,
@@ -95,8 +105,7 @@ class Trainer:
             self.result,
             seed=seed,
             frame_size=corpus.frame_size,
-            teacher=teacher,
-            distillation=distillation,
+            distiller=self.distiller,
         )
         self.average = WeightAverage(model, config.ema_decay) if config.ema_decay > 0 else None
         self.best = BestWeights(config) if config.keeps_best else None
@@ -240,6 +249,7 @@ class Trainer:
         parts = {
             "model": self.model,
             "optimiser": self.learner.optimiser,
+            "distiller": self.distiller,
             "average": self.average,
             "best": self.best,
             "scaler": self.accelerator.scaler,
@@ -250,7 +260,7 @@ class Trainer:
         parts = (
             self.model.spec.model_dump_json(),
             self.config.model_dump_json(),
-            self.learner.distillation.model_dump_json() if self.learner.teacher is not None else "",
+            self.distiller.config.model_dump_json() if self.distiller is not None else "",
             self.corpus.fingerprint(),
             str(self.seed),
             self.accelerator.mixed_precision,

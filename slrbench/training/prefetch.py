@@ -133,5 +133,5 @@ def _unpacked(found: tuple[Any, ...]) -> TrainingBatch:
     fields: dict[str, Any] | None = found[1]
     if fields is None:
         return drawn
-    batch = Batch(**{name: value.numpy() if torch.is_tensor(value) else value for name, value in fields.items()})
-    return replace(drawn, batch=batch)
+    arrays: dict[str, Any] = {k: v.numpy() if torch.is_tensor(v) else v for k, v in fields.items()}
+    return replace(drawn, batch=Batch(**arrays))

@@ -18,11 +18,14 @@ class StepReport:
     difficulty: float
     clips_per_s: float
     dev_wer: float | None = None
+    distillation: dict[str, float] = field(default_factory=dict)
+    """Each term without its weight, and the teacher's share of blank steps; empty without a teacher."""
 
     def figures(self) -> dict[str, float]:
         """The same as numbers by name, for logs."""
-        left_out = ("step", "steps")
-        return {name: float(value) for name, value in vars(self).items() if name not in left_out and value is not None}
+        left_out = ("step", "steps", "distillation")
+        own = {name: float(value) for name, value in vars(self).items() if name not in left_out and value is not None}
+        return own | {f"distillation/{name}": value for name, value in self.distillation.items()}
 
 
 @dataclass(kw_only=True)

@@ -3,6 +3,7 @@
 Shapes: B clips, T frames, T' output steps, C classes with blank 0.
 """
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -17,8 +18,9 @@ from slrbench.errors import BadInputError, RunFailedError
 from slrbench.models.ctc_head import CtcOutput, Recogniser
 from slrbench.models.spec import BLANK
 from slrbench.training.batches import TrainingBatch, even_out, in_parts
-from slrbench.training.config import DistillationConfig, OptimisationConfig
-from slrbench.training.distillation import distillation_loss, valid_steps
+from slrbench.training.config import OptimisationConfig
+from slrbench.training.distillation import valid_steps
+from slrbench.training.distiller import Distiller, blank_share
 from slrbench.training.distributed import Processes
 from slrbench.training.network import clip_losses, stand_in, taking_part, to_device
 from slrbench.training.optimisers import learning_rate_at, optimiser_of, prepare_network, set_learning_rate
@@ -40,33 +42,20 @@ class Learner:
         *,
         seed: int,
         frame_size: tuple[int, int],
-        teacher: Recogniser | None = None,
-        distillation: DistillationConfig | None = None,
+        distiller: Distiller | None = None,
     ) -> None:
-        """Freeze what stays as it is, and wrap the network for several processes; counts go to ``result``.
-
-        Raises:
-            BadInputError: teacher and student have different output strides or classes.
-        """
-        if teacher is not None:
-            if (teacher.stride, teacher.spec.num_classes) != (model.stride, model.spec.num_classes):
-                raise BadInputError(
-                    f"teacher (stride {teacher.stride}, {teacher.spec.num_classes} classes) and student "
-                    f"(stride {model.stride}, {model.spec.num_classes} classes) do not give the same output",
-                    hint="train the teacher with temporal_stride=4 on the same corpus",
-                )
-            teacher.eval().requires_grad_(False).to(accelerator.device)
-        self.model, self.config, self.teacher = model, config, teacher
-        self.distillation = distillation or DistillationConfig()
+        """Freeze what stays as it is, and wrap the network for several processes; counts go to ``result``."""
+        self.model, self.config, self.distiller = model, config, distiller
         self.accelerator, self.processes, self.device = accelerator, processes, accelerator.device
         prepare_network(model, config, processes=processes.count)
         # Only the training pass is wrapped: evaluation and the saved outputs would be half precision, too.
-        self._forward, self.optimiser = accelerator.prepare(_TrainingPass(model), optimiser_of(model, config))
+        beside = distiller.beside if distiller is not None else []
+        self._forward, self.optimiser = accelerator.prepare(_TrainingPass(model), optimiser_of(model, config, beside))
         self._result, self._seed, self._frame_size = result, seed, frame_size
         self._skipped_in_a_row = 0
         self._dropped_in_a_row = 0
 
-    def learn(self, step: int, drawn: TrainingBatch) -> dict[str, float] | None:
+    def learn(self, step: int, drawn: TrainingBatch) -> dict[str, Any] | None:
         """One step of the optimiser on this process's share of a batch; None where it was left out.
 
         Raises:
@@ -81,14 +70,17 @@ class Learner:
         set_learning_rate(self.optimiser, rate)
         self.optimiser.zero_grad(set_to_none=True)
         sums = np.zeros(4)  # loss, CTC, steps that say blank, steps
+        terms: dict[str, float] = {}
         for number, (part, share) in enumerate(zip(parts, shares, strict=True)):
             waits = number + 1 < len(parts)  # gradients are averaged over the processes with those of the last part
             with self.accelerator.no_sync(self._forward) if waits else nullcontext():
-                sums += self._add_gradients(part, share, clips=sum(shares))
+                sums += self._add_gradients(part, share, sum(shares), terms)
         loss, ctc, blanks, steps = self.processes.totals(sums.tolist())
         if not np.isfinite(loss):
             self._skip(step, loss)
             return None
+        if self.distiller is not None:
+            self.distiller.average_gradients()
         norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm))
         # fp16 leaves such a step out by itself, and must be told of it to choose a smaller scale.
         if not np.isfinite(norm) and self.accelerator.scaler is None:
@@ -102,7 +94,13 @@ class Learner:
             "gradient_norm": norm,
             "learning_rate": rate,
             "blank_share": blanks / max(steps, 1),
+            "distillation": self._of_all(terms),
         }
+
+    def _of_all(self, terms: Mapping[str, float]) -> dict[str, float]:
+        """Terms of distillation over the clips of all processes, which have the same ones."""
+        totals = self.processes.totals(list(terms.values())) if terms else []
+        return {name: total / self.processes.count for name, total in zip(terms, totals, strict=True)}
 
     def _parts(self, drawn: TrainingBatch) -> tuple[list[Batch | None], list[int]]:
         """This process's clips in as many parts as every process has, and how many clips all have in each."""
@@ -120,8 +118,12 @@ class Learner:
         shares = processes.totals([0 if part is None else len(part.lengths) for part in parts])
         return parts, [int(share) for share in shares]
 
-    def _add_gradients(self, part: Batch | None, share: int, *, clips: int) -> NDArray[np.float64]:
+    def _add_gradients(
+        self, part: Batch | None, share: int, clips: int, terms: dict[str, float]
+    ) -> NDArray[np.float64]:
         """Gradients of one part; returns this process's share of the step's loss, of its CTC, blank steps and steps.
+
+        What distillation has to say is added to ``terms``, each by its name, without its weight.
 
         ``share`` clips of this part are in all processes, of ``clips`` in the step. Gradients are averaged over the
         processes, hence the factor ``count``: the average is the gradient of the mean over all clips.
@@ -139,24 +141,22 @@ class Learner:
         if part is None:
             output = output._replace(lengths=torch.zeros_like(output.lengths))
         loss = ctc + self.config.auxiliary_weight * auxiliary
-        if self.teacher is not None:
-            alpha, soft = self.distillation.alpha, self._teach(video, lengths)
-            # A mean over what counts in this part of all processes.
-            divergence = distillation_loss(output.log_probs, soft, output.lengths, self.distillation)
-            loss = (1 - alpha) * ctc + self.config.auxiliary_weight * auxiliary + alpha * divergence * (share / clips)
+        if self.distiller is not None:
+            with self.accelerator.autocast():
+                taught = self.distiller.teach(batch, video, lengths)
+            # Means over what counts in this part of all processes.
+            found = self.distiller.terms(output, taught)
+            loss = self.distiller.ctc_weight * ctc + self.config.auxiliary_weight * auxiliary
+            loss = loss + self.distiller.loss(found) * (share / clips)
+            found["teacher_blank_share"] = blank_share(taught.log_probs, output.lengths)
+            for name, term in found.items():
+                terms[name] = terms.get(name, 0.0) + float(term.detach()) * share / clips
         self.accelerator.backward(loss)
         valid = valid_steps(output.lengths, len(output.log_probs), self.device)
         blanks = (output.log_probs.detach().argmax(dim=-1) == BLANK) & valid
         return np.array(
             [float(loss.detach()) / count, float(ctc.detach()) / count, int(blanks.sum()), int(valid.sum())]
         )
-
-    @torch.no_grad()
-    def _teach(self, video: Tensor, lengths: Tensor) -> Tensor:
-        assert self.teacher is not None
-        with self.accelerator.autocast():
-            soft: Tensor = self.teacher(video, lengths)
-        return soft
 
     def _skip(self, step: int, loss: float) -> None:
         self.optimiser.zero_grad(set_to_none=True)

@@ -96,6 +96,7 @@ def ablate_distillation(
                 mixed_precision=job.config.mixed_precision,
                 device=job.config.device,
                 workers=job.config.workers,
+                teacher_cache=job.teacher_outputs,
             )
             name = f"ablation: seed {seed}, {'with' if distil else 'without'} distillation"
             trainer.run(lambda step, name=name: progress(name, step.step, step.steps))  # type: ignore[misc]

@@ -28,6 +28,7 @@ from slrbench.workflows.caching import fill_cache
 from slrbench.workflows.folders import check_writable
 from slrbench.workflows.provenance import initial_weights, same_training, start_of, training_identity, versions
 from slrbench.workflows.scoring import Progress, control_runs, measure_wer
+from slrbench.workflows.spikes import spikes_of_distilled
 
 Say = Callable[[str], None]
 
@@ -58,6 +59,11 @@ class TrainingJob:
     def init_of(self, role: Role) -> Path | None:
         """The file that the network of that role starts from."""
         return self.init if role == "teacher" else self.student_init
+
+    @property
+    def teacher_outputs(self) -> Path:
+        """Where the teacher's outputs are kept, where ``distillation.cache_teacher`` is on."""
+        return self.states_folder / "teacher-outputs"
 
     def model_id(self, role: Role) -> str:
         """Folder and id of the checkpoint."""
@@ -193,6 +199,7 @@ def _trainer(plan: _Plan) -> Trainer:
         mixed_precision=config.mixed_precision,
         device=config.device,
         state_path=plan.state_path,
+        teacher_cache=job.teacher_outputs,
         identity=json.dumps(plan.identity, sort_keys=True),
         workers=config.workers,
         log_dir=job.log_dir,
@@ -213,6 +220,10 @@ def _finish(
     wer = measure_wer(model, corpus, tell, unreadable=unreadable, count=processes.evaluate)
     for clip_id, reason in unreadable.items():
         say(f"{plan.model_id}: left out, as it cannot be read: clip {clip_id}: {reason}")
+    spikes = None
+    if processes.is_main and plan.teacher is not None and plan.teacher_card is not None:
+        names = plan.model_id, plan.teacher_card.model_id
+        spikes = spikes_of_distilled(model, plan.teacher, corpus, names, plan.folder / "spikes.png", say)
     progress(f"{plan.model_id}: control runs", 0, 2)
     controls = control_runs(model, corpus, count=processes.evaluate)
     if not processes.is_main:
@@ -238,6 +249,7 @@ def _finish(
                 **({"clips_that_cannot_be_read": sorted(unreadable)} if unreadable else {}),
                 "steps_skipped": result.steps_skipped,
                 "distilled_from": plan.teacher_card.model_id if plan.teacher_card else None,
+                **({"spikes_against_teacher": spikes} if spikes is not None else {}),
                 "starts": result.starts,
                 "versions": versions(),
                 "weights_of_step": result.weights_of_step,

@@ -78,6 +78,9 @@ def test_the_checkpoints_are_verified_and_say_how_they_were_made(run):
         assert card.overfit["wer"] == 0
     assert teacher.trained_with["distilled_from"] is None
     assert student.trained_with["distilled_from"] == "teacher-smoke"
+    spikes = student.trained_with["spikes_against_teacher"]
+    assert spikes["glosses"] == sum(spikes["offsets"].values()) > 0
+    assert (folder / "trained_models" / "student-smoke" / "spikes.png").read_bytes()[:4] == b"\x89PNG"
     assert student.trained_with["teacher_sha256"] == teacher.weights_sha256
     assert not list((folder / "runs").glob("*.state")), "a finished training leaves no state behind"
 
