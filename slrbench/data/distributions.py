@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from exporters.artifact import atomic_path
 from slrbench.ctc import output_length, required_steps
@@ -125,7 +125,7 @@ def _frequency(axis: Axes, splits: Mapping[str, Sequence[LengthAndGlosses]], uni
     axis.set_xscale("log")
     axis.set_yscale("log")
     for each in (axis.xaxis, axis.yaxis):
-        each.set_major_formatter(ScalarFormatter())
+        each.set_major_formatter(StrMethodFormatter("{x:g}"))
         each.set_minor_formatter(NullFormatter())
     axis.set_title(f"How often each {unit} occurs", fontsize=10, loc="left")
     axis.set_xlabel("rank")
