@@ -77,7 +77,7 @@ def centre_crop(frames: NDArray[np.uint8], *, size: int) -> NDArray[np.uint8]:
 def _at_speed(length: int, slower: float) -> NDArray[np.intp]:
     """Indices of a clip that is ``slower`` times as long, at least one frame: each nearest to its place in time."""
     count = max(1, round(length * slower))
-    return np.floor((np.arange(count) + 0.5) * (length / count)).astype(np.intp)
+    return (2 * np.arange(count, dtype=np.intp) + 1) * length // (2 * count)
 
 
 def _require_size(frames: NDArray[np.uint8], size: int) -> None:

@@ -116,7 +116,8 @@ class OpenedVideo:
     def upright(self, picture: VideoFrame) -> NDArray[np.uint8]:
         """RGB (H, W, 3) as a player shows it; later frames get the size of the first."""
         self._size = self._size or (picture.width, picture.height)
-        rgb: NDArray[np.uint8] = picture.to_ndarray(format="rgb24", width=self._size[0], height=self._size[1])
+        pixels = picture.to_ndarray(format="rgb24", width=self._size[0], height=self._size[1])
+        rgb = pixels.astype(np.uint8, copy=False)
         matrix = _display_matrix(picture)
         if matrix is not None:
             return np.ascontiguousarray(_displayed(rgb, matrix))
@@ -198,12 +199,13 @@ def _open(source: Any, name: str) -> InputContainer:
     # Playlists may name addresses: a corpus's file is no reason to reach out of the machine.
     options = {"protocol_whitelist": "file,pipe,fd"}
     try:
-        return av.open(source, mode="r", options=options)
+        container: InputContainer = av.open(source, mode="r", options=options)
     except av.FFmpegError as error:
         raise BadInputError(
             f"{name}: it is not a video, or its beginning or its index is missing: {_words(error)}",
             hint="play it to see; a pipe needs a format without an index at the end, such as Matroska",
         ) from error
+    return container
 
 
 def _open_camera(path: Path) -> InputContainer:

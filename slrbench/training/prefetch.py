@@ -4,8 +4,10 @@
 changes nothing but the time.
 """
 
+import multiprocessing
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing.context import BaseContext
 from typing import Any, Protocol
 
 import numpy as np
@@ -77,12 +79,23 @@ class Prefetcher:
             prefetch_factor=_AHEAD,
             # One pass over the steps: the workers live as long as the training.
             persistent_workers=False,
-            # A fork of a process with threads (torch's, gloo's, CUDA's) may hang, and Python warns of it.
-            multiprocessing_context="spawn",
+            multiprocessing_context=_context(),
             # Without its own generator a loader would draw from torch's, and dropout would see other numbers.
             generator=torch.Generator(),
         )
         return iter(loader)
+
+
+def _context() -> BaseContext:
+    """Processes that are no forks of this one: with its threads (torch's, gloo's, CUDA's) these may hang.
+
+    They are forks of a server that has loaded torch, where there are such; else each loads torch for itself.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 class _Steps(Dataset[tuple[Any, ...]]):
@@ -109,14 +122,15 @@ class _Steps(Dataset[tuple[Any, ...]]):
         return replace(drawn, batch=None), fields
 
 
-def _as_is(batch: tuple[Any, ...]) -> tuple[Any, ...]:
+def _as_is(batch: Any) -> Any:
     return batch
 
 
 def _unpacked(found: tuple[Any, ...]) -> TrainingBatch:
     if isinstance(found[0], Exception):
         raise found[0]
-    drawn, fields = found
+    drawn: TrainingBatch = found[0]
+    fields: dict[str, Any] | None = found[1]
     if fields is None:
         return drawn
     batch = Batch(**{name: value.numpy() if torch.is_tensor(value) else value for name, value in fields.items()})
