@@ -18,7 +18,8 @@ from slrbench.data.fingerspelling import FingerspellingCorpus
 GLOSS_OF = {"A": "__ON__", "B": "REGEN", "C": "loc-NORD", "E": "SONNE", "L": "MORGEN", "T": "WIND"}
 """Letters that are signed, and the glosses that the trees call them."""
 
-GERMAN = tuple(GLOSS_OF.values())
+LETTERS = "".join(GLOSS_OF)
+
 CHINESE = {"A": "我", "B": "下雨", "C": "明天", "E": "太阳", "L": "北", "T": "风"}
 
 MONTH = {"train": "April", "dev": "May", "test": "June"}
@@ -51,15 +52,20 @@ class Tree:
 
 
 @cache
-def signed(split: str, count: int, *, width: int = WIDTH, height: int = HEIGHT) -> tuple[Signed, ...]:
-    """The same clips for the same arguments; those of other splits differ."""
-    corpus = FingerspellingCorpus(letters=tuple(GLOSS_OF), size=max(width, height), clips=count)
+def signed(
+    split: str, count: int, *, width: int = WIDTH, height: int = HEIGHT, letters: str = LETTERS
+) -> tuple[Signed, ...]:
+    """Clips of a few of the ``letters``, the same for the same arguments; those of other splits differ."""
+    corpus = FingerspellingCorpus(letters=tuple(GLOSS_OF), size=max(width, height), clips=10_000)
     clips = corpus.training_epoch(("train", "dev", "test").index(split), seed=7, difficulty=0.6)
-    found = []
-    for index in range(count):
-        clip = clips[index]
-        small = tuple(Image.fromarray(frame).resize((width, height)) for frame in clip.frames)
-        found.append(Signed(clip.glosses, small))
+    found: list[Signed] = []
+    for index in range(len(clips)):
+        if len(found) == count:
+            break
+        if set(clips.utterance(index).letters) <= set(letters):  # known before anything is drawn
+            clip = clips[index]
+            small = tuple(Image.fromarray(frame).resize((width, height)) for frame in clip.frames)
+            found.append(Signed(clip.glosses, small))
     return tuple(found)
 
 
@@ -70,7 +76,9 @@ def write_frames(folder: Path, pictures: Sequence[Image.Image], name: str, first
         picture.save(folder / name.format(number), **({"quality": 95} if name.endswith("jpg") else {}))
 
 
-def write_phoenix2014(root: Path, *, train: int = 6, dev: int = 3, test: int = 3, si5: bool = False) -> Tree:
+def write_phoenix2014(
+    root: Path, *, train: int = 6, dev: int = 3, test: int = 3, si5: bool = False, letters: str = LETTERS
+) -> Tree:
     """``phoenix2014-release`` under ``root``; with ``si5`` the signer-independent partition, with frames of its own."""
     release = root / "phoenix2014-release"
     part = release / ("phoenix-2014-signerindependent-SI5" if si5 else "phoenix-2014-multisigner")
@@ -81,7 +89,7 @@ def write_phoenix2014(root: Path, *, train: int = 6, dev: int = 3, test: int = 3
     for split, count in (("train", train), ("dev", dev), ("test", test)):
         lines = ["id|folder|signer|annotation"]
         glosses[split] = {}
-        for n, clip in enumerate(signed(split, count)):
+        for n, clip in enumerate(signed(split, count, letters=letters)):
             recording = f"{n + 1:02d}{MONTH[split]}_2010_Thursday_{'heute' if split == 'train' else 'tagesschau'}"
             name = f"{recording}_default-{n % 3}"
             said = tuple(GLOSS_OF[letter] for letter in clip.letters)

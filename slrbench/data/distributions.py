@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from exporters.artifact import atomic_path
 from slrbench.ctc import output_length, required_steps
@@ -63,7 +64,7 @@ def write_distributions(
 
 def _histogram(axis: Axes, values: Mapping[str, Sequence[int]], title: str, *, whole: bool = False) -> None:
     longest = max((max(found) for found in values.values()), default=1)
-    bins = np.arange(0.5, longest + 1.5) if whole and longest <= 60 else np.linspace(0, longest + 1, 41)
+    bins = np.arange(0.5, longest + 1.5) if whole and longest <= 60 else np.linspace(0, longest + 1, 31)
     for colour, (name, found) in zip(_COLOURS * len(values), values.items(), strict=False):
         share = np.full(len(found), 100 / len(found))
         axis.hist(
@@ -75,6 +76,7 @@ def _histogram(axis: Axes, values: Mapping[str, Sequence[int]], title: str, *, w
             color=colour,
             label=f"{name}: {len(found)} clips, median {np.median(found):g}",
         )
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_title(title, fontsize=10, loc="left")
     axis.set_ylabel("share of the split's clips, %")
     axis.legend(fontsize=8)
@@ -87,7 +89,8 @@ def _alignment(axis: Axes, splits: Mapping[str, Sequence[LengthAndGlosses]]) -> 
     for colour, (name, clips) in zip(_COLOURS * len(splits), splits.items(), strict=False):
         frames = [c.frames for c in clips]
         steps = [_steps(c.glosses) for c in clips]
-        axis.scatter(frames, steps, s=7, alpha=0.35, color=colour, label=name, linewidths=0)
+        area = max(6.0, min(30.0, 5000 / len(clips)))
+        axis.scatter(frames, steps, s=area, alpha=0.45, color=colour, label=name, linewidths=0)
         longest, most = max(longest, *frames), max(most, *steps)
     x = np.arange(1, longest + 1)
     for stride, style in zip(_STRIDES, ("-", "--"), strict=True):
@@ -121,6 +124,9 @@ def _frequency(axis: Axes, splits: Mapping[str, Sequence[LengthAndGlosses]], uni
                 axis.annotate(gloss, (rank, count), fontsize=7, xytext=(4, 2), textcoords="offset points")
     axis.set_xscale("log")
     axis.set_yscale("log")
+    for each in (axis.xaxis, axis.yaxis):
+        each.set_major_formatter(StrMethodFormatter("{x:g}"))
+        each.set_minor_formatter(NullFormatter())
     axis.set_title(f"How often each {unit} occurs", fontsize=10, loc="left")
     axis.set_xlabel("rank")
     axis.legend(fontsize=8)
