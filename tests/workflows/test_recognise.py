@@ -235,6 +235,11 @@ def test_artifacts_are_recognised_with_in_an_interpreter_without_torch(exported,
         assert tuple(done.stdout.split()) == wanted
 
 
+def test_what_the_package_does_not_offer_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'Recogniser'"):
+        slrbench.Recogniser  # noqa: B018
+
+
 def test_a_long_video_is_recognised_in_windows_and_says_so(reader, clip, monkeypatch):
     monkeypatch.setattr(recognizer_module, "LONG_WINDOW", 64)
     monkeypatch.setattr(recognizer_module, "WHOLE_BYTES", 1)
