@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from slrbench.errors import BadInputError
 
@@ -49,6 +48,8 @@ class View:
             )
         whole = _cut(frame, self.resize) if self.fit == "crop" else frame
         if whole.shape[:2] != self.resize:
+            from PIL import Image  # machines that only measure the network need none
+
             height, width = self.resize
             resized = Image.fromarray(np.ascontiguousarray(whole)).resize((width, height), Image.Resampling.LANCZOS)
             whole = np.asarray(resized)

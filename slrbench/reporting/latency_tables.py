@@ -25,16 +25,17 @@ _PERCENTILES = {0.90: ("p90_s", "p90_bound_s"), 0.95: ("p95_s", "p95_bound_s"), 
 
 
 def latency_section(report: Report, lines: Sequence["Line"], name: Naming) -> str:
-    """Every percentile that is known, with its bound, of both scopes; and what contention did to them.
+    """Every percentile that is known, with its bound, of every scope; and what contention did to them.
 
     Args:
         report: whose marks are counted.
-        lines: the rows, both scopes together.
+        lines: the rows, all scopes together.
         name: of a row.
     """
     scopes = {
         "End to end, host to host (stage, run, synchronise, fetch):": [line.end_to_end for line in lines],
         "Compute (run and synchronise):": [line.compute for line in lines],
+        "Pixels to glosses (from a video's bytes):": [line.pixels_to_glosses for line in lines],
     }
     parts = []
     shown: list[SummaryRow] = []

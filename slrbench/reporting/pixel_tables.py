@@ -2,7 +2,7 @@
 
 from slrbench.records import PixelsToGlosses, Report, SummaryRow
 from slrbench.reporting.candidate_names import Namer
-from slrbench.reporting.display import MISSING, time_unit
+from slrbench.reporting.display import MISSING, TIME_UNITS
 from slrbench.reporting.markdown import paragraphs, table
 from slrbench.reporting.statistics import VIDEO_HZ
 
@@ -15,7 +15,7 @@ def pixels_section(report: Report) -> str:
     if not found:
         return ""
     namer = Namer(m.candidate for m in report.measurements)
-    unit = time_unit(row.p50_s for row, _, _ in found)
+    unit = TIME_UNITS[1]  # decoding CTC is a small part: in seconds it would be zero
     names = list(dict.fromkeys(name for _, _, pixels in found for name in pixels.parts_s))
     cells = [
         (

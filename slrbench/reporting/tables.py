@@ -25,13 +25,14 @@ from slrbench.reporting.statistics import VIDEO_HZ
 class Line:
     """One line of the tables: a measured candidate, with its row of each scope."""
 
-    any: SummaryRow  # for what both scopes' rows share
+    any: SummaryRow  # for what the rows of all scopes share
     compute: SummaryRow | None
     end_to_end: SummaryRow | None
+    pixels_to_glosses: SummaryRow | None = None
 
 
 def lines_of(summary: Sequence[SummaryRow]) -> list[Line]:
-    """The rows of the summary, both scopes of a candidate together, in the order in which candidates first occur."""
+    """The rows of the summary, all scopes of a candidate together, in the order in which candidates first occur."""
     groups: dict[tuple[Any, ...], list[SummaryRow]] = {}
     for row in summary:
         key = (row.artifact_sha256, row.model, row.backend, row.precision, row.device, row.threads, row.batch)
@@ -41,6 +42,7 @@ def lines_of(summary: Sequence[SummaryRow]) -> list[Line]:
             any=rows[0],
             compute=next((row for row in rows if row.scope == "compute"), None),
             end_to_end=next((row for row in rows if row.scope == "end_to_end"), None),
+            pixels_to_glosses=next((row for row in rows if row.scope == "pixels_to_glosses"), None),
         )
         for rows in groups.values()
     ]

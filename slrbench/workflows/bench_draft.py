@@ -111,7 +111,7 @@ class Draft:
         """How it was measured; the second copy of the baseline has the last number in the orders."""
         names = [candidate_name(candidate) for candidate in self.plan.candidates]
         found: dict[str, Any] = {
-            "settings": asdict(self.settings),
+            "settings": {name: value for name, value in asdict(self.settings).items() if name != "video"},
             "candidates": [*names, *([f"{names[self.baseline]} (second copy)"] if self.baseline is not None else [])],
             "order": [list(order) for order in result.order] if result is not None else [],
         }

@@ -75,7 +75,11 @@ def test_an_unusual_input_is_named(golden_report: Report, input_kind: str) -> No
 @pytest.mark.parametrize("scope", get_args(Scope))
 def test_every_scope_has_its_table_of_latencies(golden_report: Report, scope: str) -> None:
     latency = render_markdown(_with(golden_report, scope=scope)).split("## Latency in detail")[1].split("\n## ")[0]
-    shown = {"end_to_end": "End to end, host to host", "compute": "Compute (run and synchronise)"}
+    shown = {
+        "end_to_end": "End to end, host to host",
+        "compute": "Compute (run and synchronise)",
+        "pixels_to_glosses": "Pixels to glosses (from a video's bytes)",
+    }
     assert [words in latency for words in shown.values()] == [name == scope for name in shown]
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 import slrbench
 from slrbench.cli.app import main
 from slrbench.data import open_corpus
-from slrbench.data.preview import plain_video, write_mp4
+from slrbench.data.preview import plain_video, write_mp4, write_preview
 from slrbench.data.video import read_video
 from slrbench.errors import BadInputError
 from slrbench.training.card import read_card
@@ -78,6 +78,29 @@ def test_the_word_of_a_rendered_video_is_printed_with_its_times(reader, clip, vi
         start_s, end_s, confidence = (float(cell) for cell in line.split()[1:])
         assert first / 25 - 0.5 <= start_s < end_s <= stop / 25 + 0.5
         assert 0 < confidence <= 100
+
+
+def test_a_plain_preview_is_a_video_to_recognise(reader, tmp_path):
+    corpus = open_corpus(read_card(reader).data)
+    write_preview(corpus, tmp_path / "plain.mp4", split="test", clips=1, plain=True)
+    frames = read_video(tmp_path / "plain.mp4")
+    clip = corpus.split("test")[0]
+    assert frames.shape == (len(clip.frames), 256, 256, 3)
+    with Recognizer.load(reader, threads=1) as recognizer:
+        assert recognizer(frames).glosses == clip.glosses
+
+
+def test_beam_search_decodes_the_same_word_and_is_aligned(reader, clip):
+    with Recognizer.load(reader, threads=1, decoder="beam:4") as recognizer:
+        beam = recognizer(clip.frames)
+        with pytest.raises(BadInputError, match="unknown decoder"):
+            Recognizer.load(reader, decoder="best")
+    with Recognizer.load(reader, threads=1) as recognizer:
+        greedy = recognizer(clip.frames)
+    assert beam.glosses == greedy.glosses == clip.glosses
+    for one, other in zip(beam.segments, greedy.segments, strict=True):
+        assert (one.start_s, one.end_s) == (other.start_s, other.end_s)
+        assert one.confidence == pytest.approx(other.confidence)
 
 
 def test_the_api_takes_frames_of_any_size_and_rate(reader, clip):
@@ -210,6 +233,11 @@ def test_artifacts_are_recognised_with_in_an_interpreter_without_torch(exported,
         done = subprocess.run(arguments, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert tuple(done.stdout.split()) == wanted
+
+
+def test_what_the_package_does_not_offer_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'Recogniser'"):
+        slrbench.Recogniser  # noqa: B018
 
 
 def test_a_long_video_is_recognised_in_windows_and_says_so(reader, clip, monkeypatch):
