@@ -14,6 +14,8 @@ VERSION = 1
 COLOURED = 0.3
 """Share of the clips whose colours are changed."""
 
+_TOGETHER = 8  # frames whose colours are changed together: these stay in the processor's cache, a clip would not
+
 
 def augment(
     frames: NDArray[np.uint8],
@@ -56,9 +58,16 @@ def augment(
     if flip and mirrored < 0.5:
         video = functional.horizontal_flip(video)
     if colour and coloured < COLOURED:
-        changes = (functional.adjust_brightness, functional.adjust_contrast, functional.adjust_saturation)
-        for which in order:
-            video = changes[which](video, float(factors[which]))
+        changes = [
+            (functional.adjust_brightness, functional.adjust_contrast, functional.adjust_saturation)[i] for i in order
+        ]
+        parts = []
+        for part in video.split(_TOGETHER):
+            part = part.contiguous()
+            for change, which in zip(changes, order, strict=True):
+                part = change(part, float(factors[which]))
+            parts.append(part)
+        video = torch.cat(parts)
     found: NDArray[np.uint8] = video.permute(0, 2, 3, 1).numpy()
     return found
 

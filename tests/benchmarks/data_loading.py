@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import av
 import numpy as np
@@ -68,9 +68,12 @@ def main() -> None:
         seconds = perf_counter() - begin
         show(f"{os.cpu_count()} CPUs; {len(sources)} clips of {arguments.frames} frames, {WIDTH} x {HEIGHT} pixels")
         show(f"decoding into the cache: {report.written / seconds:.1f} clips/s ({arguments.workers} workers)")
-        rates = {
-            workers: loader_rate(corpus, workers, arguments.steps) for workers in sorted({0, 1, arguments.workers})
-        }
+        rates: dict[int, float] = {}
+        for workers in sorted({0, 1, arguments.workers}):
+            used = process_time()
+            rates[workers], taken = loader_rate(corpus, workers, arguments.steps)
+            if workers == 0:
+                show(f"loader: {1000 * (process_time() - used) / taken:.0f} ms of one CPU for a clip")
         for workers, rate in rates.items():
             show(f"loader alone, from the cache, {workers} workers: {rate:.1f} clips/s")
         consumed, share, alone = training(corpus, arguments.workers, arguments.steps)
@@ -111,20 +114,20 @@ def write_corpus(folder: Path, clips: int, frames: int) -> Path:
     return table
 
 
-def loader_rate(corpus: IndexedCorpus, workers: int, steps: int) -> float:
-    """Clips per second when nothing is done with them; the first batches, which start the workers, are not counted."""
+def loader_rate(corpus: IndexedCorpus, workers: int, steps: int) -> tuple[float, int]:
+    """Clips per second when nothing is done with them, and all clips taken; what starts the workers is not timed."""
     stream = BatchStream(corpus, batch_size=BATCH, seed=0, stride=4)
     warm = 2 * workers * 2 + 2
     batches = Timed(Prefetcher(stream, steps=warm + 4 * steps, workers=workers))
     for step in range(warm):
         batches[step]
-    batches.clips = 0
+    before = batches.clips
     begin = perf_counter()
     for step in range(warm, warm + 4 * steps):
         batches[step]
     seconds = perf_counter() - begin
     batches.close()
-    return batches.clips / seconds
+    return (batches.clips - before) / seconds, batches.clips
 
 
 def training(corpus: IndexedCorpus, workers: int, steps: int) -> tuple[float, float, float]:
@@ -145,9 +148,10 @@ def training(corpus: IndexedCorpus, workers: int, steps: int) -> tuple[float, fl
     consumed = BATCH * steps / sum(taken)
     ready = trainer.stream[0]
     trainer.batches = _Same(ready)  # type: ignore[assignment]
-    begin = perf_counter()
+    begin, used = perf_counter(), process_time()
     for _ in range(max(3, steps // 2)):
         _one_step(trainer)
+    show(f"student: {(process_time() - used) / BATCH / max(3, steps // 2):.2f} s of CPUs for a clip")
     alone = BATCH * max(3, steps // 2) / (perf_counter() - begin)
     return consumed, sum(waits) / sum(taken), alone
 

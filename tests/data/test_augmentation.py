@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slrbench.data.augmentation import augment, centre_crop
@@ -20,6 +20,7 @@ def clip(frames: int = 12, height: int = 20, width: int = 24) -> np.ndarray:
     return found
 
 
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32),
     frames=st.integers(1, 40),
