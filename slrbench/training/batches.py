@@ -3,8 +3,7 @@
 Shapes: B clips, T frames.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,8 +20,6 @@ class TrainingBatch:
 
     batch: Batch | None
     dropped: int
-    unreadable: Mapping[str, str] = field(default_factory=dict)
-    """Clips that could not be read so far, and why."""
 
 
 class BatchStream:
@@ -47,7 +44,7 @@ class BatchStream:
         self._first_difficulty = first_difficulty
         first = corpus.training_epoch(0, seed=seed, difficulty=1.0)
         self.steps_per_epoch = max(1, len(first) // batch_size)
-        self.unreadable: dict[str, str] = {}
+        self.unreadable: dict[str, str] = {}  # clips that could not be read so far, and why
         self._pool: tuple[tuple[int, int], list[list[Clip]]] | None = None
 
     def difficulty(self, epoch: int) -> float:
@@ -65,7 +62,7 @@ class BatchStream:
             self._pool = (epoch, pool), self._load(epoch, pool)
         clips = self._pool[1][position]
         kept = [clip for clip in clips if is_feasible(clip.labels, len(clip.frames), self._stride)]
-        return TrainingBatch(collate(kept) if kept else None, len(clips) - len(kept), dict(self.unreadable))
+        return TrainingBatch(collate(kept) if kept else None, len(clips) - len(kept))
 
     def _load(self, epoch: int, pool: int) -> list[list[Clip]]:
         split: Split = self._corpus.training_epoch(epoch, seed=self._seed, difficulty=self.difficulty(epoch))

@@ -73,7 +73,7 @@ def test_glosses_out_of_vocabulary_stay_in_the_reference_and_are_errors(
     assert found["accuracy"]["clips"] == 3
     assert found["accuracy"]["counts"]["substitutions"] + found["accuracy"]["counts"]["deletions"] >= 2
     (note,) = [note for note in found["notes"] if "cannot be read" in note]
-    assert note == f"1 clips of dev cannot be read and are left out: {broken(with_faults, 'dev')}"
+    assert note == f"1 clip of dev cannot be read and is left out: {broken(with_faults, 'dev')}"
 
 
 def test_the_clips_of_such_a_corpus_can_be_packed(trained: Path, with_faults: Tree, tmp_path: Path) -> None:
