@@ -70,12 +70,13 @@ def _path_and_options(kind: str, rest: str, text: str) -> dict[str, str]:
 
 
 def with_option(text: str, name: str, value: str) -> str:
-    """The same corpus with one option replaced, or added.
+    """The same corpus with one option replaced, or added; it then stands last.
 
     Raises:
         BadInputError: ``text`` is no corpus specification.
     """
     kind, options = parse_spec(text)
+    options.pop(name, None)
     options[name] = value
     path = [options.pop("path")] if "path" in options else []
     return f"{kind}:{','.join([*path, *(f'{key}={given}' for key, given in options.items())])}"

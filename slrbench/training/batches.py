@@ -5,8 +5,8 @@ Several processes share the clips of a batch; a process may take its share in se
 Shapes: B clips, T frames.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,6 @@ class TrainingBatch:
 
     batch: Batch | None
     dropped: int
-    unreadable: Mapping[str, str] = field(default_factory=dict)
-    """Clips that could not be read so far, and why."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ class BatchStream:
         self._share = share
         first = corpus.training_epoch(0, seed=seed, difficulty=1.0)
         self.steps_per_epoch = max(1, len(first) // batch_size)
-        self.unreadable: dict[str, str] = {}
+        self.unreadable: dict[str, str] = {}  # clips that could not be read so far, and why
         self._pool: _Pool | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -102,7 +100,7 @@ class BatchStream:
         index, count = self._share
         clips = list(pool.clips(pool.groups[position][index::count], self.unreadable))
         kept = [clip for clip in clips if is_feasible(clip.labels, len(clip.frames), self._stride)]
-        return TrainingBatch(collate(kept) if kept else None, len(clips) - len(kept), dict(self.unreadable))
+        return TrainingBatch(collate(kept) if kept else None, len(clips) - len(kept))
 
     def _load(self, epoch: int, number: int) -> _Pool:
         split: Split = self._corpus.training_epoch(epoch, seed=self._seed, difficulty=self.difficulty(epoch))

@@ -207,6 +207,8 @@ def unknown_note(found: EvaluationResult, split: str) -> str:
 def unreadable_note(split: str, clips: Sequence[str]) -> str:
     """Says which clips are not in a word error rate."""
     shown = ", ".join(clips[:NAMED]) + (f" and {len(clips) - NAMED} more" if len(clips) > NAMED else "")
+    if len(clips) == 1:
+        return f"1 clip of {split} cannot be read and is left out: {shown}"
     return f"{len(clips)} clips of {split} cannot be read and are left out: {shown}"
 
 

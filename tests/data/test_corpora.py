@@ -58,7 +58,8 @@ def test_clips_glosses_frames_and_vocabulary_are_those_of_the_tree(kind: str, tr
             clip = split[index]
             expected = tree.glosses[name][clip.clip_id]
             assert clip.glosses == expected
-            assert corpus.vocabulary.decode(clip.labels) == expected
+            known = tuple(gloss for gloss in expected if gloss in corpus.vocabulary.glosses)
+            assert corpus.vocabulary.decode(clip.labels) == known
             assert split.label_length(index) == len(expected)
             assert split.frame_count(index) == len(clip.frames) == tree.frames[clip.clip_id]
             assert clip.frames.shape[1:] == (32, 32, 3)

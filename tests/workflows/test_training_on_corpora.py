@@ -78,7 +78,7 @@ def test_glosses_out_of_vocabulary_stay_in_the_reference_and_are_errors(
     assert found["accuracy"]["unknown_words"] == 2
     assert any("2 of" in note and "are not in the network's vocabulary" in note for note in found["notes"])
     (note,) = [note for note in found["notes"] if "cannot be read" in note]
-    assert note == f"1 clips of dev cannot be read and are left out: {broken(with_faults, 'dev')}"
+    assert note == f"1 clip of dev cannot be read and is left out: {broken(with_faults, 'dev')}"
 
 
 def test_a_corpus_of_files_gives_n_grams_without_reading_a_clip(
