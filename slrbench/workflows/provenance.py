@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 import slrbench
 from exporters.artifact import sha256_file
@@ -43,7 +43,7 @@ def same_training(known: Mapping[str, Any], identity: Mapping[str, Any]) -> bool
 
     Cards of older versions lack fields that have come since; such a field had its default's meaning then.
     """
-    sections = {"optimisation": OptimisationConfig, "distillation": DistillationConfig}
+    sections: dict[str, type[BaseModel]] = {"optimisation": OptimisationConfig, "distillation": DistillationConfig}
 
     def filled(key: str, value: Any) -> Any:
         if key not in sections or not isinstance(value, Mapping):
