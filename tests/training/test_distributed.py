@@ -22,7 +22,8 @@ TORCHRUN = [
     "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1",
 ]  # fmt: skip
 SMOKE = [
-    "train", "student", "--preset", "smoke", "--no-overfit", "--steps", "6", "--set", "train_student.save_every=1", "--set", "train_student.evaluate_every=4",
+    "train", "student", "--preset", "smoke", "--no-overfit", "--steps", "6",
+    "--set", "train_student.save_every=1", "--set", "train_student.evaluate_every=4",
     "--set", "data=fingerspelling:letters=ABCELT,size=24,clips=16",
 ]  # fmt: skip
 
