@@ -187,4 +187,5 @@ def _squashed(picture: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def _words(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error).lower()
+    text = str(getattr(error, "strerror", None) or error)
+    return text[:1].lower() + text[1:]

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from slrbench.data.cache import fill
 from slrbench.data.corpus import Corpus
-from slrbench.data.indexed import IndexedCorpus
 
 Progress = Callable[[str, int, int], None]
 
@@ -34,7 +32,13 @@ def fill_cache(
         RunFailedError: the disk is full, or a worker process was killed.
         OSError: the cache cannot be written.
     """
-    if not isinstance(corpus, IndexedCorpus) or corpus.cache is None:
+    if getattr(corpus, "cache", None) is None:
+        return
+    # What reads pictures and videos is not on every machine that evaluates packed clips.
+    from slrbench.data.cache import fill
+    from slrbench.data.indexed import IndexedCorpus
+
+    if not isinstance(corpus, IndexedCorpus):
         return
     sources = [clip.source for name in splits for clip in corpus.clips(name)[:limit]]
     report = fill(
