@@ -42,6 +42,12 @@ def synchronised(model: nn.Module) -> list[SynchronisedBatchNorm]:
     return [module for module in model.modules() if isinstance(module, SynchronisedBatchNorm)]
 
 
+def part_from_the_others(model: nn.Module) -> None:
+    """Let batch normalisation wait for no other process any more: what follows is done by one of them alone."""
+    for norm in synchronised(model):
+        norm.shared = False
+
+
 def optimiser_of(model: Recogniser, config: OptimisationConfig, beside: Sequence[nn.Module] = ()) -> torch.optim.AdamW:
     """AdamW over the network, and over modules ``beside`` it that are trained with it and thrown away."""
     backbone = {id(p) for p in model.backbone_module.parameters()}

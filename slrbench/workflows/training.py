@@ -21,6 +21,7 @@ from slrbench.training.config import Role, RunConfig
 from slrbench.training.distributed import Processes, ends_with_the_others
 from slrbench.training.launch import restarts
 from slrbench.training.loop import StepReport, Trainer
+from slrbench.training.optimisers import part_from_the_others
 from slrbench.training.overfit import choose_clips, run_overfit
 from slrbench.training.overfit_records import OverfitSettings
 from slrbench.training.verification import verify_model
@@ -228,6 +229,7 @@ def _finish(
     controls = control_runs(model, corpus, count=processes.evaluate)
     if not processes.is_main:
         return None
+    part_from_the_others(model)  # the checks train a step
     save_checkpoint(
         plan.folder,
         model,
