@@ -68,7 +68,9 @@ class Commands:
     def __init__(self) -> None:
         """Begin to read."""
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._working = False
+        # Two counts, each written by one thread: the next command may be read before the last one is marked as done.
+        self._read_so_far = 0
+        self._answered = 0
         threading.Thread(target=self._read, daemon=True).start()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -78,14 +80,14 @@ class Commands:
 
     def answered(self) -> None:
         """The last command is done."""
-        self._working = False
+        self._answered += 1
 
     def _read(self) -> None:
         with open(0, "rb", closefd=False) as lines:
             for line in lines:
-                self._working = True
+                self._read_so_far += 1
                 self._lines.put(line)
-        if self._working:
+        if self._read_so_far > self._answered:
             os._exit(1)
         self._lines.put(None)
 

@@ -83,6 +83,7 @@ def test_training_and_gradients_see_all_frames_together(student, chunked):
 
 
 @pytest.mark.filterwarnings("ignore:The tensor attributes:UserWarning")
+@pytest.mark.filterwarnings("ignore:_check_is_size will be removed:FutureWarning")  # torch.export's own, of its LSTM
 def test_exported_graphs_know_nothing_of_chunks(student, monkeypatch, tmp_path):
     monkeypatch.setattr(chunks, "CPU_PIXELS", 4 * 32 * 32)
     video, longer = torch.randn(1, 3, 12, 32, 32), torch.randn(1, 3, 40, 32, 32)
