@@ -127,6 +127,8 @@ def command(
         prune=prune,
         save_lm=save_lm,
     )
+    if workers and cache is None:
+        raise BadInputError("--workers decode clips for a cache, and there is none", hint="--cache FOLDER")
     if spikes is not None and against is None:
         raise BadInputError("--spikes draws a comparison with a teacher", hint="--against TEACHER")
     path = find_model(model)
@@ -154,7 +156,7 @@ def command(
 
             teacher = find_model(against)
             offsets = spikes_against(
-                path, teacher, split=split, data=data, clips=clips, picture=spikes, progress=progress
+                path, teacher, split=split, data=data, clips=clips, picture=spikes, progress=progress, cache=cache
             )
     for note in found.notes:
         console.warning(note)

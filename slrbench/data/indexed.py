@@ -308,7 +308,15 @@ def _sizes(options: Mapping[str, str]) -> tuple[int, int]:
 
 def _marks_of(source: ClipSource) -> tuple[int | str, ...]:
     if not isinstance(source, FrameFiles):
-        return (source.path.name, source.path.stat().st_size)
+        return (source.path.name, _size_of(source.path))
     paths = source.paths
     chosen = (paths[0], paths[len(paths) // 2], paths[-1])
-    return (len(paths), *(mark for path in chosen for mark in (path.name, path.stat().st_size)))
+    return (len(paths), *(mark for path in chosen for mark in (path.name, _size_of(path))))
+
+
+def _size_of(path: Path) -> int:
+    """Bytes; -1 where the file is not there, such as a link that points nowhere: reading the clip will say so."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1

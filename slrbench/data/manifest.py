@@ -90,7 +90,7 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     header, *lines = text.split("\n")
     for delimiter in ",;\t|":
-        names = [name.strip().lower() for name in header.split(delimiter)]
+        names = [name.strip().strip('"').lower() for name in header.split(delimiter)]
         if set(_COLUMNS) <= set(names):
             break
     else:
@@ -98,8 +98,8 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
             f"{path} is no manifest: its first line is {header[:100]!r}",
             hint=f"expected a first line such as {','.join((*_COLUMNS, 'signer'))}",
         )
-    reader = csv.reader(lines, delimiter=delimiter)
-    for fields in reader:
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    for fields in _fields(reader, path):
         if not any(map(str.strip, fields)):
             continue
         number = reader.line_num + 1
@@ -109,3 +109,14 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 hint=f"fields are separated by {delimiter!r}; put one that contains it into double quotes",
             )
         yield number, dict(zip(names, fields, strict=True))
+
+
+def _fields(reader: Any, path: Path) -> Iterator[list[str]]:
+    """The reader's rows; a quote that is never closed would take the rest of the file for one field."""
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise BadInputError(
+            f"{path} cannot be read as CSV up to line {reader.line_num + 1}: {error}",
+            hint='a field that begins with " must end with one; inside of it a " is written twice',
+        ) from error

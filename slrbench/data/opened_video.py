@@ -64,6 +64,8 @@ class OpenedVideo:
                 if picture.is_corrupt and not self._live:
                     self._fail(f"frame {count}, at {seconds:.2f} s, is damaged")
                 duration = float(picture.duration * (picture.time_base or 0)) or 1 / rate
+                if duration > _LONGEST_GAP_S:
+                    self._fail(f"frame {count} is said to last {duration:.0f} s: the timestamps are broken")
                 yield TimedFrame(picture, seconds, duration)
                 count += 1
         except av.FFmpegError as error:

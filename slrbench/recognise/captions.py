@@ -101,6 +101,15 @@ class Captioner:
         return self._fonts[size]
 
 
+def check_font(path: Path) -> None:
+    """Return where letters can be drawn with that font.
+
+    Raises:
+        BadInputError: they cannot.
+    """
+    Captioner((), 25.0, font=path)._font(16)
+
+
 def write_captioned(
     path: Path,
     frames: Iterable[NDArray[np.uint8]],

@@ -117,7 +117,8 @@ class OnlineRecogniser:
         for frame in frames:
             self._waiting.append(frame)
             self._count += 1
-            if self._count % self._stride == 0:
+            # At the first full window, too: a later one may begin behind glosses that nothing has settled yet.
+            if self._count % self._stride == 0 or self._count == self._window:
                 updates.append(self._run(last=False))
         return updates
 

@@ -4,16 +4,16 @@ A program for one process runs unchanged: there is one, its totals are its own v
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, gather
+from accelerate.utils import broadcast_object_list, gather, gather_object
 
-from slrbench.data.corpus import Clip, Split, Vocabulary
+from slrbench.data.corpus import Clip, Split, Vocabulary, readable_clips
 from slrbench.errors import BadInputError, RunFailedError, UnavailableError
 from slrbench.evaluation import evaluate
 from slrbench.records import ErrorCounts
@@ -127,17 +127,26 @@ class Processes:
             noted.update(alone.unreadable)
             return alone.counts
         share = _Share(split, range(self.index, clips, self.count))
-        nothing = ErrorCounts(substitutions=0, deletions=0, insertions=0, reference_words=0)
-        # A process without a clip says so; only where none has any is there nothing to score, and evaluate says that.
-        some = len(share) > 0 or clips == 0
-        found = nothing
-        if some:
+        found = ErrorCounts(substitutions=0, deletions=0, insertions=0, reference_words=0)
+        # A process without a clip that can be read has nothing to add; only where none has any there is no figure.
+        if any(True for _ in readable_clips(share, range(len(share)), noted)):
             shared = evaluate(infer, share, vocabulary, **options)
             noted.update(shared.unreadable)
             found = shared.counts
         names = ("substitutions", "deletions", "insertions", "reference_words")
         totals = self.totals([getattr(found, name) for name in names])
+        if totals[-1] == 0:
+            raise BadInputError(
+                f"{split.name} has no clip that can be read and scored", hint="python -m slrbench data SPEC names them"
+            )
         return ErrorCounts(**{name: int(total) for name, total in zip(names, totals, strict=True)})
+
+    def joined(self, noted: Mapping[str, str]) -> dict[str, str]:
+        """What all processes have noted."""
+        if self.count == 1:
+            return dict(noted)
+        several: list[dict[str, str]] = gather_object([dict(noted)])
+        return {name: words for each in several for name, words in each.items()}
 
 
 class _Share:

@@ -42,8 +42,12 @@ def synchronised(model: nn.Module) -> list[SynchronisedBatchNorm]:
     return [module for module in model.modules() if isinstance(module, SynchronisedBatchNorm)]
 
 
-def part_from_the_others(model: nn.Module) -> None:
-    """Let batch normalisation wait for no other process any more: what follows is done by one of them alone."""
+def release(model: nn.Module) -> None:
+    """Undo what training did to the network: every parameter is trainable, and nothing waits for other processes.
+
+    What follows is done by one process alone, and the checks of a checkpoint train a step of the whole network.
+    """
+    model.requires_grad_(True)
     for norm in synchronised(model):
         norm.shared = False
 

@@ -131,27 +131,28 @@ class Learner:
         count = self.processes.count
         batch = part if part is not None else stand_in(self.model, self._frame_size)
         video, lengths, labels, label_lengths = to_device(batch, self.device)
+        # The gradients, too: with checkpointing the blocks run once more while they are computed.
         with taking_part(self.model, without_clips=part is None):
             output: CtcOutput = self._forward(video, lengths)
-        weight = 0.0 if part is None else count / clips
-        ctc, auxiliary = (
-            weight * clip_losses(log_probs, output.lengths, labels, label_lengths).sum()
-            for log_probs in (output.log_probs, output.auxiliary_log_probs)
-        )
-        if part is None:
-            output = output._replace(lengths=torch.zeros_like(output.lengths))
-        loss = ctc + self.config.auxiliary_weight * auxiliary
-        if self.distiller is not None:
-            with self.accelerator.autocast():
-                taught = self.distiller.teach(batch, video, lengths)
-            # Means over what counts in this part of all processes.
-            found = self.distiller.terms(output, taught)
-            loss = self.distiller.ctc_weight * ctc + self.config.auxiliary_weight * auxiliary
-            loss = loss + self.distiller.loss(found) * (share / clips)
-            found["teacher_blank_share"] = blank_share(taught.log_probs, output.lengths)
-            for name, term in found.items():
-                terms[name] = terms.get(name, 0.0) + float(term.detach()) * share / clips
-        self.accelerator.backward(loss)
+            weight = 0.0 if part is None else count / clips
+            ctc, auxiliary = (
+                weight * clip_losses(log_probs, output.lengths, labels, label_lengths).sum()
+                for log_probs in (output.log_probs, output.auxiliary_log_probs)
+            )
+            if part is None:
+                output = output._replace(lengths=torch.zeros_like(output.lengths))
+            loss = ctc + self.config.auxiliary_weight * auxiliary
+            if self.distiller is not None:
+                with self.accelerator.autocast():
+                    taught = self.distiller.teach(batch, video, lengths)
+                # Means over what counts in this part of all processes.
+                found = self.distiller.terms(output, taught)
+                loss = self.distiller.ctc_weight * ctc + self.config.auxiliary_weight * auxiliary
+                loss = loss + self.distiller.loss(found) * (share / clips)
+                found["teacher_blank_share"] = blank_share(taught.log_probs, output.lengths)
+                for name, term in found.items():
+                    terms[name] = terms.get(name, 0.0) + float(term.detach()) * share / clips
+            self.accelerator.backward(loss)
         valid = valid_steps(output.lengths, len(output.log_probs), self.device)
         blanks = (output.log_probs.detach().argmax(dim=-1) == BLANK) & valid
         return np.array(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporters.artifact import atomic_path
-from slrbench.data.corpus import Corpus
+from slrbench.data.corpus import Corpus, readable_clips
 from slrbench.decoding import Hypothesis
 from slrbench.errors import BadInputError
 from slrbench.models.ctc_head import Recogniser
@@ -90,7 +90,10 @@ def require_fixed_clips(corpus: Corpus, seed: int) -> None:
     Raises:
         BadInputError: they are not the same, so outputs that were stored for one epoch are of no use in the next.
     """
-    first, second = (corpus.training_epoch(epoch, seed=seed)[0] for epoch in (0, 1))
+    epochs = [corpus.training_epoch(epoch, seed=seed) for epoch in (0, 1)]
+    first, second = (next((c for _, c in readable_clips(epoch, range(len(epoch)))), None) for epoch in epochs)
+    if first is None or second is None:
+        raise BadInputError(f"{corpus.spec} has no training clip that can be read", hint="python -m slrbench data SPEC")
     if first.clip_id != second.clip_id or not np.array_equal(first.frames, second.frames):
         raise BadInputError(
             f"distillation.cache_teacher=true, but {corpus.spec} shows other training clips in every epoch: outputs of "

@@ -11,7 +11,7 @@ import torch
 from exporters.artifact import write_text_atomically
 from slrbench.data import open_corpus
 from slrbench.errors import BadInputError
-from slrbench.evaluation import evaluate
+from slrbench.evaluation import evaluate, scoring_of
 from slrbench.measure.environment import capture_environment
 from slrbench.models.registry import build_model
 from slrbench.records import Report
@@ -102,7 +102,8 @@ def ablate_distillation(
             trainer.run(lambda step, name=name: progress(name, step.step, step.steps))  # type: ignore[misc]
             infer = infer_with(trainer.model, trainer.device)
             for split in ("dev", "test"):
-                wer[split, distil] = evaluate(infer, corpus.split(split), corpus.vocabulary, batch=8).counts.wer
+                found = evaluate(infer, corpus.split(split), corpus.vocabulary, batch=8, scoring=scoring_of(corpus))
+                wer[split, distil] = found.counts.wer
             say(f"{name}: WER dev {wer['dev', distil]:.1%}, test {wer['test', distil]:.1%}")
         rows.append(
             AblationRow(

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from exporters.artifact import sha256_file
 from slrbench.errors import BadInputError
 from slrbench.measure.journal import JOURNAL_NAME, Journal, read_session
 from slrbench.records import Accuracy, Candidate, Environment
@@ -68,6 +69,7 @@ def conditions(options: BenchOptions, plan: Plan, baseline: int, now: Environmen
     )
     return {
         **options.document(),
+        **({"video_sha256": sha256_file(Path(options.video))} if options.video else {}),
         "files": {name: c.artifact_sha256 for name, c in zip(names, plan.candidates, strict=True)},
         "compared_with": names[baseline],
         "machine": machine,

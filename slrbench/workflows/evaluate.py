@@ -181,6 +181,7 @@ def evaluate_path(
         notes = (*notes, unknown_note(found, split))
     if found.unreadable:
         notes = (*notes, unreadable_note(split, tuple(found.unreadable)))
+    notes = (*notes, *left_out_notes(corpus, split))
     if packed is not None:
         about = packed.about
         some = "" if found.clips == len(about.clips) else f"{found.clips} of "
@@ -210,6 +211,16 @@ def unreadable_note(split: str, clips: Sequence[str]) -> str:
     if len(clips) == 1:
         return f"1 clip of {split} cannot be read and is left out: {shown}"
     return f"{len(clips)} clips of {split} cannot be read and are left out: {shown}"
+
+
+def left_out_notes(corpus: Corpus, split: str | None = None) -> tuple[str, ...]:
+    """Says which annotated clips are not used, as their files are not there; of every split where none is named."""
+    left = [one for one in getattr(corpus, "left_out", ()) if split in (None, one.split)]
+    if not left:
+        return ()
+    named = ", ".join(f"{one.clip_id} ({one.reason})" for one in left[:NAMED])
+    more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+    return (f"{len(left)} annotated clips{f' of {split}' if split else ''} are left out: {named}{more}",)
 
 
 def find_target(path: Path, backend: str | None) -> Target:

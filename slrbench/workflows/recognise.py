@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from exporters.artifact import write_text_atomically
 from slrbench.errors import BadInputError, RunFailedError, SlrbenchError
-from slrbench.recognise.captions import Caption, check_render_path, write_captioned
+from slrbench.recognise.captions import Caption, check_font, check_render_path, write_captioned
 from slrbench.recognise.online import STRIDE, WINDOW, OnlineRecogniser, Update
 from slrbench.recognise.results import Recognition
 from slrbench.recognise.sources import STDIN, can_be_read_again, frames_of, is_camera
@@ -134,7 +134,20 @@ def _plan(names: Sequence[str], wishes: Wishes) -> list[_Job]:
     for path in render:
         if path is not None:
             check_render_path(path)
+    _keep_the_videos(names, [*srt, *render])
+    if wishes.font is not None:
+        if wishes.render is None:
+            raise BadInputError("--font is of the letters of --render", hint="--render OUT.mp4")
+        check_font(wishes.font)
     return [_Job(name=name, srt=s, render=r) for name, s, r in zip(names, srt, render, strict=True)]
+
+
+def _keep_the_videos(names: Sequence[str], targets: Sequence[Path | None]) -> None:
+    """Raises BadInputError where a file that is to be written is one of the videos."""
+    videos = [Path(name) for name in names if name != STDIN and Path(name).exists()]
+    for target in targets:
+        if target is not None and target.exists() and any(target.samefile(video) for video in videos):
+            raise BadInputError(f"{target} is one of the videos, and would be replaced", hint="name another file")
 
 
 def _stems(names: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 Shapes: T frames, H height, W width, T' output steps, C classes.
 """
 
+import math
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -186,6 +187,6 @@ def _at_rate(frames: Iterable[NDArray[np.uint8]], given: float, wanted: float) -
 def _resampled(frames: Iterable[NDArray[np.uint8]], given: float, wanted: float) -> Iterable[NDArray[np.uint8]]:
     sent = 0
     for index, frame in enumerate(frames):
-        while round(sent * given / wanted) <= index:
+        while math.ceil(sent * given / wanted - 0.5) <= index:  # of two that are equally near, the earlier
             yield frame
             sent += 1

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from slrbench.data import open_corpus
 from slrbench.data.batching import normalise
-from slrbench.data.corpus import Clip, Corpus
+from slrbench.data.corpus import Clip, Corpus, readable_clips
 from slrbench.errors import BadInputError
 from slrbench.models.ctc_head import Recogniser
 from slrbench.training.checkpoint import load_checkpoint
@@ -54,8 +54,7 @@ def compare_spikes(
     chosen = corpus.split(split)
     total = len(chosen) if clips is None else min(clips, len(chosen))
     comparison = SpikeComparison(seconds_per_step=student.stride / corpus.frames_per_second)
-    for index in range(total):
-        clip = chosen[index]
+    for index, clip in readable_clips(chosen, range(total)):
         comparison.add(_log_probs(student, clip), _log_probs(teacher, clip), clip.labels)
         if progress is not None:
             progress(f"aligning {split}", index + 1, total)
@@ -74,17 +73,17 @@ def spikes_of_distilled(
     """The figures for the card of a student that was just distilled, on dev, and their picture beside the card.
 
     ``names`` are those of student and teacher. None, with a line that says why, where dev has no clip to align: that
-    must not cost a training.
-
-    Raises:
-        OSError: the picture cannot be written.
+    must not cost a training; neither must a picture that cannot be written.
     """
     try:
         found = compare_spikes(student, teacher, corpus)
     except BadInputError as error:
         say(f"{names[0]}: no spikes were compared: {error.message}")
         return None
-    save_spike_plot(picture, found, student=names[0], teacher=names[1], clips_of="dev")
+    try:
+        save_spike_plot(picture, found, student=names[0], teacher=names[1], clips_of="dev")
+    except OSError as error:  # the checkpoint is not written yet, and is worth more
+        say(f"{names[0]}: {picture} cannot be written: {error.strerror}")
     say(f"{names[0]}: {found.sentence()} ({picture})")
     return found.figures()
 
@@ -103,6 +102,7 @@ def spikes_against(
     clips: int | None,
     picture: Path | None,
     progress: Progress | None,
+    cache: Path | None = None,
 ) -> SpikeOffsets:
     """``compare_spikes`` of two checkpoints, and the picture where it is asked for.
 
@@ -116,7 +116,7 @@ def spikes_against(
             f"{card.model_id} and {teacher_card.model_id} do not know the same glosses: there are no spikes to compare",
             hint="compare a student with the teacher that it was distilled from",
         )
-    corpus = open_corpus(data or card.data)
+    corpus = open_corpus(data or card.data, cache=cache)
     if corpus.vocabulary.glosses != card.glosses:
         raise BadInputError(
             f"the glosses of {corpus.spec} are not those of {card.model_id}", hint=f"--data '{card.data}'"

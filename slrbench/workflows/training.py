@@ -21,11 +21,12 @@ from slrbench.training.config import Role, RunConfig
 from slrbench.training.distributed import Processes, ends_with_the_others
 from slrbench.training.launch import restarts
 from slrbench.training.loop import StepReport, Trainer
-from slrbench.training.optimisers import part_from_the_others
+from slrbench.training.optimisers import release
 from slrbench.training.overfit import choose_clips, run_overfit
 from slrbench.training.overfit_records import OverfitSettings
 from slrbench.training.verification import verify_model
 from slrbench.workflows.caching import fill_cache
+from slrbench.workflows.evaluate import left_out_notes
 from slrbench.workflows.folders import check_writable
 from slrbench.workflows.provenance import initial_weights, same_training, start_of, training_identity, versions
 from slrbench.workflows.scoring import Progress, control_runs, measure_wer
@@ -128,14 +129,16 @@ def train_checkpoint(
     set_threads(job.config)
     plan = _plan(role, job, teacher)
     resume = job.resume or restarts() > 0  # torchrun starts the same command again where a process has failed
-    if (found := processes.from_main(_finished(plan, resume) if processes.is_main else None)) is not None:
-        say(f"{found.model_id}: already trained with this configuration, taken as it is")
-        return found
-    if processes.is_main:
-        check_writable(plan.folder)
-        check_writable(job.states_folder)
     again = f"the same command with --resume continues from {plan.state_path}"
     with ends_with_the_others(hint=again):
+        if (found := processes.from_main(_finished(plan, resume) if processes.is_main else None)) is not None:
+            say(f"{found.model_id}: already trained with this configuration, taken as it is")
+            return found
+        if processes.is_main:
+            check_writable(plan.folder)
+            check_writable(job.states_folder)
+            for line in left_out_notes(plan.corpus):
+                say(f"{plan.model_id}: {line}")
         processes.wait()
         if processes.is_main:
             fill_cache(plan.corpus, workers=job.config.workers, progress=progress, say=say)
@@ -219,6 +222,7 @@ def _finish(
 
     unreadable = dict(trainer.stream.unreadable)
     wer = measure_wer(model, corpus, tell, unreadable=unreadable, count=processes.evaluate)
+    unreadable = processes.joined(unreadable)
     for clip_id, reason in unreadable.items():
         say(f"{plan.model_id}: left out, as it cannot be read: clip {clip_id}: {reason}")
     spikes = None
@@ -229,7 +233,7 @@ def _finish(
     controls = control_runs(model, corpus, count=processes.evaluate)
     if not processes.is_main:
         return None
-    part_from_the_others(model)  # the checks train a step
+    release(model)
     save_checkpoint(
         plan.folder,
         model,
@@ -249,6 +253,7 @@ def _finish(
                 "seconds": round(result.seconds, 1),
                 "clips_that_ctc_cannot_align": result.clips_dropped,
                 **({"clips_that_cannot_be_read": sorted(unreadable)} if unreadable else {}),
+                **({"clips_left_out": len(corpus.left_out)} if getattr(corpus, "left_out", ()) else {}),
                 "steps_skipped": result.steps_skipped,
                 "distilled_from": plan.teacher_card.model_id if plan.teacher_card else None,
                 **({"spikes_against_teacher": spikes} if spikes is not None else {}),

@@ -14,7 +14,9 @@ from slrbench.models.registry import build_model
 from slrbench.models.spec import ModelSpec
 from slrbench.training.config import OptimisationConfig
 from slrbench.training.loop import Trainer
+from slrbench.training.optimisers import release
 from slrbench.training.progress import StepReport
+from slrbench.training.verification import verify_model
 
 CORPUS = open_corpus("fingerspelling:letters=ABCELT,size=32,clips=8")
 TEACHER = ModelSpec(architecture="teacher", num_classes=7, width=0.125, lstm_hidden=8, lstm_layers=1, dropout=0.0)
@@ -109,6 +111,15 @@ class TestBackbone:
             if name in backbone:
                 assert torch.equal(before[name], after[name]), name
         assert not torch.equal(before["head.classifier.weight"], after["head.classifier.weight"])
+
+    def test_a_frozen_one_is_no_fault_of_the_checkpoint(self, spec):
+        trainer = _trainer(spec, backbone_learning_rate=0.0)
+        trainer.run()
+        frozen = {name for name, p in trainer.model.named_parameters() if not p.requires_grad}
+        assert frozen
+        release(trainer.model)
+        checks = verify_model(trainer.model, glosses=CORPUS.vocabulary.glosses, frame_size=CORPUS.frame_size)
+        assert all(check.passed for check in checks), [check.name for check in checks if not check.passed]
 
     def test_a_slower_one_moves_less_and_frozen_statistics_stay(self, spec):
         def moved(**changes) -> tuple[float, float]:

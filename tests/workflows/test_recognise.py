@@ -263,6 +263,8 @@ def test_a_long_video_is_recognised_in_windows_and_says_so(reader, clip, monkeyp
         (("--render", "seen.avi"), "seen.avi does not end in .mp4"),
         (("--srt", "seen.txt"), "seen.txt does not end in .srt"),
         (("--online", "--stride", 6), "stride is 6 frames, expected a multiple of 4"),
+        (("--font", "letters.ttf"), "--font is of the letters of --render"),
+        (("--render", "seen.mp4", "--font", "letters.ttf"), "letters.ttf is no font that can be read"),
         (("--backend", "onnx"), "holds no file of backend 'onnx'"),
     ],
 )
@@ -271,6 +273,15 @@ def test_wishes_that_do_not_fit_are_refused(reader, video, capsys, arguments, wo
     assert code == 2
     assert words in err
     assert out == ""
+
+
+def test_a_video_is_never_replaced_by_what_is_rendered_of_it(reader, video, capsys):
+    before = video.read_bytes()
+    for target in (video, video.parent):
+        code, _, err = run(capsys, video, "--model", reader, "--render", target)
+        assert code == 2
+        assert "is one of the videos, and would be replaced" in err
+    assert video.read_bytes() == before
 
 
 def test_one_file_for_several_videos_is_refused(reader, video, tmp_path, capsys):
