@@ -33,7 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
     "student": {"spec": STUDENT, "config": {**BASE, "batch_size": 3, "ema_decay": 0.5, "keep_best": True}},
     "distilled": {"spec": STUDENT, "config": BASE, "distilled": True},
     # One clip in each step: the second process has none, and goes along.
-    "one clip": {"spec": TEACHER, "config": {**BASE, "batch_size": 1, "steps": 3}},
+    "one clip": {"spec": TEACHER, "config": {**BASE, "batch_size": 1, "steps": 3, "gradient_checkpointing": True}},
     "in parts": {
         "spec": STUDENT,
         "config": {**BASE, "backbone_batch_norm": "frozen", "max_frames": 80},
