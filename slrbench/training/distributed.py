@@ -23,8 +23,8 @@ Device = Literal["auto", "cpu", "cuda"]
 
 _T = TypeVar("_T")
 
-# The others wait while the first process fills the cache, runs the over-fitting test and the checks. A process that died is noticed at
-# once all the same: its connections break, and torchrun ends the rest.
+# The others wait while the first process fills the cache, runs the over-fitting test and the checks. A process that
+# died is noticed at once all the same: its connections break, and torchrun ends the rest.
 _PATIENCE = timedelta(hours=24)
 _BROKEN = ("gloo", "nccl", "connection closed", "connection reset", "socket", "process group", "peer")
 
