@@ -223,6 +223,7 @@ def _finish(
     unreadable = dict(trainer.stream.unreadable)
     wer = measure_wer(model, corpus, tell, unreadable=unreadable, count=processes.evaluate)
     unreadable = processes.joined(unreadable)
+    left_out = getattr(corpus, "left_out", ())
     for clip_id, reason in unreadable.items():
         say(f"{plan.model_id}: left out, as it cannot be read: clip {clip_id}: {reason}")
     spikes = None
@@ -253,7 +254,7 @@ def _finish(
                 "seconds": round(result.seconds, 1),
                 "clips_that_ctc_cannot_align": result.clips_dropped,
                 **({"clips_that_cannot_be_read": sorted(unreadable)} if unreadable else {}),
-                **({"clips_left_out": len(corpus.left_out)} if getattr(corpus, "left_out", ()) else {}),
+                **({"clips_left_out": len(left_out)} if left_out else {}),
                 "steps_skipped": result.steps_skipped,
                 "distilled_from": plan.teacher_card.model_id if plan.teacher_card else None,
                 **({"spikes_against_teacher": spikes} if spikes is not None else {}),

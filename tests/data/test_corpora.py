@@ -423,7 +423,7 @@ def test_a_gloss_may_contain_spaces_in_jsonl(trees: dict[str, Tree], tmp_path: P
         ("a.csv", "path,glosses,split\nx,A B,train,extra\n", "line 2 of .* has 4 fields, its header 3"),
         ("a.csv", "path,glosses,split\nx,A B,\n", "line 2 of .* has no split"),
         ("a.csv", "path,glosses,split\nx,A B,train\n", "no clip that can be used .1 were left out, for example x"),
-        ("a.csv", 'path,split,glosses\nx,train,"A B\ny,train,C\nz,dev,D\n', "cannot be read as CSV up to line 4"),
+        ("a.csv", 'path,split,glosses\nx,train,"A B\ny,train,C\nz,dev,D\n', "cannot be read as CSV up to line 5"),
         (
             "a.csv",
             '"path","glosses","split"\nx,A B,train\n',
