@@ -12,12 +12,14 @@ from typing import Any, Literal, TypeVar
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather, gather_object
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from slrbench.data.corpus import Clip, Split, Vocabulary, readable_clips
 from slrbench.errors import BadInputError, RunFailedError, UnavailableError
 from slrbench.evaluation import evaluate
 from slrbench.records import ErrorCounts
-from slrbench.training.launch import is_launched, launched_processes
+from slrbench.training.launch import is_launched, launched_processes, restarts
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -60,11 +62,15 @@ class Processes:
             RunFailedError: they cannot be reached.
         """
         several = launched_processes() > 1
-        options = {"timeout": _PATIENCE} if several and not torch.distributed.is_initialized() else {}
+        joins = several and not torch.distributed.is_initialized()
+        options = {"timeout": _PATIENCE} if joins else {}
         if several:
             # Kernels in channels-last order, which are much faster on a CPU, cost one copy of their gradients here.
             warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         with ends_with_the_others():
+            if joins and restarts() > 0:
+                _join_anew(on_cpu=trains_on_cpu(device))
+                options = {}
             self._state = PartialState(cpu=trains_on_cpu(device), **options)
 
     @property
@@ -147,6 +153,22 @@ class Processes:
             return dict(noted)
         several: list[dict[str, str]] = gather_object([dict(noted)])
         return {name: words for each in several for name, words in each.items()}
+
+
+def _join_anew(*, on_cpu: bool) -> None:
+    """Join the others after torchrun has started all processes again.
+
+    Its store outlives the processes, and with it the addresses of those that are gone: the new ones read them there,
+    and connect to nobody, where they come before the new addresses (torch 2.14). So each attempt has keys of its own.
+    """
+    store, rank, count = next(rendezvous("env://", timeout=_PATIENCE))
+    torch.distributed.init_process_group(
+        backend="gloo" if on_cpu else "nccl",
+        store=PrefixStore(f"attempt-{restarts()}", store),
+        rank=rank,
+        world_size=count,
+        timeout=_PATIENCE,
+    )
 
 
 class _Share:
