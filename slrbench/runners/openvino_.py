@@ -3,6 +3,7 @@
 Shapes: B clips, T frames, T' output steps, C classes.
 """
 
+import functools
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
@@ -128,8 +129,19 @@ class OpenVinoRunner:
         self._request = None
 
 
+@functools.cache
+def _core() -> Any:
+    """The process's one core, which is never let go of.
+
+    With its last core the CPU plugin goes, and puts back the alternate signal stack that it found. Where two plugins go
+    in the order in which they came, or one goes in another thread, the process is left with a stack that is no longer
+    mapped, and the next signal with a handler kills it (OpenVINO 2026.4).
+    """
+    return ov.Core()
+
+
 def _compile(path: Path, threads: int, input_kind: str, *, streams: int = 1, count: bool = False) -> Any:
-    core = ov.Core()
+    core = _core()
     try:
         model = core.read_model(path)
     except RuntimeError as error:

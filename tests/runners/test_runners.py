@@ -1,6 +1,7 @@
 """Every runner on real files: the four verbs, what was asked for and what was done, and files that cannot be opened."""
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -264,6 +265,21 @@ def test_opening_an_artifact_imports_no_other_runtime(files: Any, repository: Pa
         [sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True
     ).stdout
     assert done.strip() == str([{"onnx": "onnxruntime", "openvino": "openvino", "torchscript": "torch"}[backend]])
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="signals with handlers are POSIX")
+@pytest.mark.parametrize("end", ["del first, second", "end = Thread(target=both.clear); end.start(); end.join()"])
+def test_a_process_takes_signals_after_its_openvino_runners_went(files: Any, repository: Path, end: str) -> None:
+    path = str(files.path("openvino"))
+    code = (
+        "import faulthandler, os, signal; from pathlib import Path; from threading import Thread; "
+        "from slrbench.runners.open import open_runner; faulthandler.enable(); "
+        f"both = [open_runner('openvino', Path({path!r}), threads=1) for _ in range(2)]; "
+        f"{'first, second = both; both.clear(); ' if 'del' in end else ''}{end}; "
+        "signal.signal(signal.SIGUSR1, lambda *_: print('taken')); os.kill(os.getpid(), signal.SIGUSR1)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "taken\n")
 
 
 def sound(video: torch.Tensor) -> torch.Tensor:
