@@ -6,28 +6,19 @@ Shapes: B clips, T frames, T' output steps, C classes.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from exporters.artifact import InputKind, ManifestEntry, Precision, read_manifest
 from slrbench.data import open_corpus
 from slrbench.data.corpus import Corpus, Vocabulary
 from slrbench.data.packed import packed_clips_in
 from slrbench.errors import BadInputError
 from slrbench.evaluation import EvaluationResult, evaluate, scoring_of
-from slrbench.measure.environment import default_threads
 from slrbench.records import Accuracy
-from slrbench.runners.inputs import artifact_sha256
-from slrbench.runners.open import open_runner
 from slrbench.scoring import alignment_named, rule_named
-from slrbench.training.card import CheckpointCard, read_card
-from slrbench.workflows.archive import require_checkpoint, unless_unpacked
+from slrbench.training.card import CheckpointCard
 from slrbench.workflows.caching import fill_cache
 from slrbench.workflows.decoding import GREEDY, DecoderOptions, LanguageModelFigures, figures_of, make_decoder
-from slrbench.workflows.stored_parity import device_of, require_runtime
-from slrbench.workflows.verify import find_entry, kind_of
+from slrbench.workflows.stored_parity import device_of
+from slrbench.workflows.targets import find_target, infer_through, open_target
 
 Progress = Callable[[str, int, int], None]
 
@@ -47,19 +38,6 @@ class Evaluation:
     result: EvaluationResult
     notes: tuple[str, ...]
     language_model: LanguageModelFigures | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """What is opened, and how; ``card`` is None where none lies beside an artifact."""
-
-    backend: str
-    path: Path
-    sha256: str
-    input_kind: InputKind
-    card: CheckpointCard | None
-    precision: Precision = "fp32"
-    notes: tuple[str, ...] = ()
 
 
 def evaluate_path(
@@ -103,10 +81,7 @@ def evaluate_path(
         RunFailedError: the file does not run on the clips, or the outputs are no log-probabilities.
     """
     folder = path if path.is_dir() else path.parent
-    if backend is not None:
-        require_runtime(backend, folder)
     target = find_target(path, backend)
-    require_runtime(target.backend, folder)
     if data is None and target.card is None:
         raise BadInputError(f"{path} has no card that names its corpus", hint="--data KIND:... names one")
     packed = packed_clips_in(folder) if data is None and split == SPLIT else None
@@ -118,20 +93,7 @@ def evaluate_path(
     decoder = make_decoder(decoding, corpus, vocabulary)
     told = progress or (lambda text, done, total: None)
     fill_cache(corpus, workers=workers, progress=told, say=lambda line: None, splits=(split,), limit=clips)
-    runner = open_runner(
-        target.backend,
-        target.path,
-        device=device_of(target.backend),
-        threads=threads or default_threads(),
-        input_kind=target.input_kind,
-        precision=target.precision,
-        expected_sha256=target.sha256,
-    )
-
-    def infer(video: NDArray[Any]) -> NDArray[np.float32]:
-        pending = runner.run(runner.stage(video))
-        runner.synchronize()
-        return runner.fetch(pending)
+    runner = open_target(target, threads=threads)
 
     def tell(done: int, total: int) -> None:
         if progress is not None:
@@ -139,7 +101,7 @@ def evaluate_path(
 
     try:
         found = evaluate(
-            infer,
+            infer_through(runner),
             chosen,
             vocabulary,
             batch=batch,
@@ -221,79 +183,6 @@ def left_out_notes(corpus: Corpus, split: str | None = None) -> tuple[str, ...]:
     named = ", ".join(f"{one.clip_id} ({one.reason})" for one in left[:NAMED])
     more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
     return (f"{len(left)} annotated clips{f' of {split}' if split else ''} are left out: {named}{more}",)
-
-
-def find_target(path: Path, backend: str | None) -> Target:
-    """What ``path`` and ``backend`` mean together: the file, how it is opened, and the card that belongs to it.
-
-    Raises:
-        BadInputError: there is no such file, or the two do not belong together.
-        ExporterError: the manifest cannot be read.
-    """
-    kind = kind_of(path)
-    if kind == "checkpoint":
-        card = read_card(path)
-        folder = path if path.is_dir() else path.parent
-        if backend in (None, "torch"):
-            _require_checkpoint(folder)
-            return Target(backend="torch", path=folder, sha256=card.weights_sha256, input_kind="float32", card=card)
-        entry = _entry_of(folder, str(backend))
-        artifact = entry.artifact
-        return Target(
-            backend=str(backend),
-            path=folder / artifact.path,
-            sha256=artifact.sha256,
-            input_kind=artifact.input_kind,
-            card=card,
-            precision=artifact.precision,
-            notes=_parity_notes(entry, folder),
-        )
-    if backend not in (None, kind):
-        raise BadInputError(f"{path} is a file of backend {kind}, not of {backend}", hint=f"--backend {kind}")
-    found, card_beside = find_entry(path)
-    if found is None:
-        return Target(backend=kind, path=path, sha256=artifact_sha256(path), input_kind="float32", card=None)
-    return Target(
-        backend=kind,
-        path=path,
-        sha256=found.artifact.sha256,
-        input_kind=found.artifact.input_kind,
-        card=card_beside,
-        precision=found.artifact.precision,
-        notes=_parity_notes(found, path.parent),
-    )
-
-
-def _require_checkpoint(folder: Path) -> None:
-    """Raises BadInputError where the folder was unpacked from an archive: which of its artifacts is meant?"""
-    try:
-        require_checkpoint(folder)
-    except BadInputError as error:
-        manifest = read_manifest(folder)
-        formats = {e.artifact.format for e in manifest.entries} if manifest is not None else set()
-        raise BadInputError(
-            error.message, hint=f"--backend {' or '.join(sorted(formats))} says which file is meant"
-        ) from error
-
-
-def _parity_notes(entry: ManifestEntry, folder: Path) -> tuple[str, ...]:
-    if entry.parity_word == "passed":
-        return ()
-    what = "failed" if entry.parity_word == "failed" else "was not run"
-    again = unless_unpacked(folder, "export the model again")
-    return (
-        f"the parity check of {entry.artifact.path} {what}: this word error rate need not be the checkpoint's, and the "
-        f"file stays out of benchmarks; {again}",
-    )
-
-
-def _entry_of(folder: Path, backend: str) -> ManifestEntry:
-    manifest = read_manifest(folder)
-    entry = manifest.find(backend) if manifest is not None else None
-    if entry is None:
-        hint = unless_unpacked(folder, f"python -m slrbench export {folder}")
-        raise BadInputError(f"{folder} holds no file of backend {backend!r}", hint=hint)
-    return entry
 
 
 def _vocabulary(card: CheckpointCard | None, corpus: Corpus, *, asked_for: bool) -> tuple[Vocabulary, tuple[str, ...]]:

@@ -7,23 +7,20 @@ import math
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slrbench.decoding.decoder import Decoder, parse_decoder
 from slrbench.errors import BadInputError
-from slrbench.measure.environment import default_threads
 from slrbench.recognise.network import Network
 from slrbench.recognise.online import STRIDE, WINDOW, OnlineRecogniser
 from slrbench.recognise.results import Recognition
 from slrbench.recognise.view import Fit, view_of
-from slrbench.runners.open import open_runner
 from slrbench.runners.protocol import Runner
 from slrbench.workflows.archive import folder_of_pack, is_archive
-from slrbench.workflows.evaluate import Target, find_target
-from slrbench.workflows.stored_parity import device_of, require_runtime
+from slrbench.workflows.targets import Target, find_target, infer_through, open_target
 
 WHOLE_BYTES = 1 << 30
 """A video is recognised whole while it takes no more than this as the network's float32 input."""
@@ -78,34 +75,16 @@ class Recognizer:
         given = Path(path)
         if is_archive(given):
             given = folder_of_pack(given)[0]
-        folder = given if given.is_dir() else given.parent
-        if backend is not None:
-            require_runtime(backend, folder)
         target = find_target(given, backend)
-        require_runtime(target.backend, folder)
         card = target.card
         if card is None:
             raise BadInputError(
                 f"{given} has no card beside it, so what its classes mean is not known",
                 hint="copy checkpoint.json from the model's folder to where the file is",
             )
-        runner = open_runner(
-            target.backend,
-            target.path,
-            device=device or device_of(target.backend),
-            threads=threads or default_threads(),
-            input_kind=target.input_kind,
-            precision=target.precision,
-            expected_sha256=target.sha256,
-        )
-
-        def infer(video: NDArray[Any]) -> NDArray[np.float32]:
-            pending = runner.run(runner.stage(video))
-            runner.synchronize()
-            return runner.fetch(pending)
-
+        runner = open_target(target, device=device, threads=threads)
         network = Network(
-            infer=infer,
+            infer=infer_through(runner),
             glosses=card.glosses,
             view=view_of(card.data, card.frame_size, fit=fit),
             frames_per_second=card.frames_per_second,
