@@ -1,4 +1,4 @@
-"""Reading many clips in worker processes: into the cache, or only to find those that cannot be read."""
+"""Reading many clips into the cache, in worker processes."""
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
@@ -6,7 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 
-from slrbench.data.sources import ClipSource, FrameReader, check, source_name
+from slrbench.data.sources import ClipSource, FrameReader, source_name
 from slrbench.errors import BadInputError, RunFailedError
 
 Progress = Callable[[int, int], None]
@@ -29,11 +29,9 @@ class FillReport:
     """What became of the sources."""
 
     written: int = 0
-    """Clips that were decoded and written, damaged ones among them."""
+    """Clips that were decoded and written."""
     kept: int = 0
     """Clips that were in the cache."""
-    rebuilt: list[str] = field(default_factory=list)
-    """Sources whose shards were damaged."""
     unreadable: list[Unreadable] = field(default_factory=list)
     """In the order of the sources."""
 
@@ -61,86 +59,52 @@ def fill(
         raise ValueError("the reader has no cache to fill")
     reader.shards.sweep()
     report = FillReport()
-    for index, (fault, done, rebuilt) in _each(_fill_one, reader, sources, workers, progress):
+    for index, (fault, done) in _each(reader, sources, workers, progress):
         report.written += done == "written"
         report.kept += done == "kept"
-        if rebuilt:
-            report.rebuilt.append(source_name(sources[index]))
         if fault is not None:
             report.unreadable.append(Unreadable(index=index, name=source_name(sources[index]), fault=fault))
     report.unreadable.sort(key=lambda one: one.index)
     return report
 
 
-def find_unreadable(
-    reader: FrameReader, sources: Sequence[ClipSource], *, workers: int = 0, progress: Progress | None = None
-) -> list[Unreadable]:
-    """The sources that give no clip, found without decoding all of them.
-
-    Of a video the first frame is decoded and the rest is read through, which finds what is missing, empty, cut off or
-    no video; of pictures the first is decoded, and all must be there. What is damaged inside shows only when it is
-    decoded: ``fill`` finds that, too.
-
-    Raises:
-        RunFailedError: a worker process was killed.
-    """
-    found = [
-        Unreadable(index=index, name=source_name(sources[index]), fault=fault)
-        for index, (fault, _, _) in _each(_check_one, reader, sources, workers, progress)
-        if fault is not None
-    ]
-    return sorted(found, key=lambda one: one.index)
-
-
-_Outcome = tuple[str | None, str, bool]  # fault; "written", "kept" or "checked"; whether a damaged shard was rebuilt
-_Task = Callable[[FrameReader, ClipSource], _Outcome]
+_Outcome = tuple[str | None, str]  # fault; "written" or "kept"
 
 
 def _fill_one(reader: FrameReader, source: ClipSource) -> _Outcome:
     try:
         if reader.is_cached(source):
-            return None, "kept", False
-        before = len(reader.rebuilt)
+            return None, "kept"
         reader.read(source)
     except BadInputError as error:
-        return error.message, "", False
-    return None, "written", len(reader.rebuilt) > before
-
-
-def _check_one(reader: FrameReader, source: ClipSource) -> _Outcome:
-    try:
-        check(source)
-    except BadInputError as error:
-        return error.message, "", False
-    return None, "checked", False
+        return error.message, ""
+    return None, "written"
 
 
 def _each(
-    task: _Task, reader: FrameReader, sources: Sequence[ClipSource], workers: int, progress: Progress | None
+    reader: FrameReader, sources: Sequence[ClipSource], workers: int, progress: Progress | None
 ) -> Iterator[tuple[int, _Outcome]]:
     """The outcome for each source, in the order in which they are done."""
-    outcomes = _in_workers(task, reader, sources, workers) if workers else _here(task, reader, sources)
+    outcomes = _in_workers(reader, sources, workers) if workers else _here(reader, sources)
     for done, outcome in enumerate(outcomes, start=1):
         yield outcome
         if progress is not None:
             progress(done, len(sources))
 
 
-def _here(task: _Task, reader: FrameReader, sources: Sequence[ClipSource]) -> Iterator[tuple[int, _Outcome]]:
+def _here(reader: FrameReader, sources: Sequence[ClipSource]) -> Iterator[tuple[int, _Outcome]]:
     for index, source in enumerate(sources):
-        yield index, task(reader, source)
+        yield index, _fill_one(reader, source)
 
 
-def _in_workers(
-    task: _Task, reader: FrameReader, sources: Sequence[ClipSource], workers: int
-) -> Iterator[tuple[int, _Outcome]]:
+def _in_workers(reader: FrameReader, sources: Sequence[ClipSource], workers: int) -> Iterator[tuple[int, _Outcome]]:
     # Fresh processes: a fork of a process with threads (torch's, OpenMP's) may hang.
     context = multiprocessing.get_context("spawn")
     places: dict[Future[_Outcome], int] = {}
     pool = ProcessPoolExecutor(min(workers, max(1, len(sources))), mp_context=context)
     try:
         for index, source in enumerate(sources):
-            places[pool.submit(task, reader, source)] = index
+            places[pool.submit(_fill_one, reader, source)] = index
             while len(places) >= _AHEAD * workers:
                 yield from _finished(places)
         while places:

@@ -46,8 +46,6 @@ def fill_cache(
     )
     for one in report.unreadable:
         say(f"cache: cannot be read: {one.fault}")
-    for name in report.rebuilt:
-        say(f"cache: was damaged and made again: {name}")
     if report.written or report.unreadable:
         say(
             f"cache: {report.written} clips decoded, {report.kept} were there, {len(report.unreadable)} cannot be read "

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slrbench.data.cache import fill, find_unreadable
-from slrbench.data.sources import FrameFiles, FrameReader, VideoFile, source_name
+from slrbench.data.cache import fill
+from slrbench.data.sources import FrameFiles, FrameReader, VideoFile
 from slrbench.errors import BadInputError, RunFailedError
 from tests.data.videos import break_in_five_ways, grey_frames, numbers_of, write_video
 
@@ -183,22 +183,11 @@ class TestFilling:
         assert [one.name for one in report.unreadable] == [str(path) for path in broken.values()]
         for one, fault in zip(report.unreadable, broken, strict=True):
             assert fault in one.fault
-        assert (report.written, report.kept, report.rebuilt) == (195, 0, [])
+        assert (report.written, report.kept) == (195, 0)
         assert told[-1] == (200, 200)
         assert all(reader.is_cached(source) for source in good)
         again = fill(reader, sources, workers=workers)
         assert (again.written, again.kept, len(again.unreadable)) == (0, 195, 5)
-
-    @pytest.mark.parametrize("workers", [0, 2])
-    def test_what_cannot_be_read_is_found_without_a_cache(self, tmp_path: Path, workers: int) -> None:
-        broken = break_in_five_ways(tmp_path)
-        missing = pictures(tmp_path / "clip", 3)
-        missing.paths[1].unlink()
-        sources = [*videos(tmp_path, 3), *map(VideoFile, broken.values()), missing, FrameFiles(())]
-        found = find_unreadable(FrameReader(SIZE), sources, workers=workers)
-        assert [one.index for one in found] == [3, 4, 5, 6, 7, 8, 9]
-        assert all(fault in one.fault for one, fault in zip(found, broken, strict=False))
-        assert found[5].name == source_name(missing) == str(tmp_path / "clip")
 
     def test_a_reader_without_a_cache_has_nothing_to_fill(self) -> None:
         with pytest.raises(ValueError, match="no cache"):
