@@ -9,6 +9,7 @@ import typer
 
 from slrbench.cli import console
 from slrbench.cli import training_options as options
+from slrbench.cli.common_options import Cache
 
 if TYPE_CHECKING:
     from slrbench.workflows.training import TrainingJob
@@ -37,7 +38,7 @@ def command(
     seed: options.Seed = None,
     threads: options.Threads = None,
     device: options.Device = None,
-    cache: options.Cache = None,
+    cache: Cache = None,
     workers: options.Workers = None,
     set: options.Set = None,
     ablate_kd: Annotated[
@@ -114,6 +115,11 @@ def command(
         log_dir=log_dir,
     )
     if ablate_kd:
+        if log_dir is not None:
+            raise BadInputError(
+                "--log-dir does not go with --ablate-kd, whose many trainings would be one curve",
+                hint="leave one of them out; the ablation writes a report",
+            )
         _ablate(job, path, ablate_kd, reports, json=json)
         return
     from slrbench.training.distributed import leave

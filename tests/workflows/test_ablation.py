@@ -43,6 +43,8 @@ def test_the_command_trains_both_arms_and_reports_them(tmp_path: Path, monkeypat
     smoke = ["--preset", "smoke", "--threads", "1", "--steps", "2", "--no-overfit"]
     assert main(["train", "teacher", *smoke]) == 0
     capsys.readouterr()
+    assert main(["distill", "teacher-smoke", *smoke, "--ablate-kd", "2", "--log-dir", "logs"]) == 2
+    assert "--log-dir does not go with --ablate-kd" in capsys.readouterr().err
     assert main(["distill", "teacher-smoke", *smoke, "--ablate-kd", "2", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [row["seed"] for row in document["rows"]] == [0, 1]
