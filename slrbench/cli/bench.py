@@ -10,6 +10,7 @@ import typer
 
 from slrbench.cli import console, load_options
 from slrbench.cli.bench_values import deeper_command, numbers_of, settings_of, words_of
+from slrbench.cli.common_options import Cache
 
 if TYPE_CHECKING:
     from slrbench.records import Report
@@ -119,6 +120,7 @@ def command(
     wer_clips: Annotated[
         int, typer.Option("--wer-clips", min=0, help="Test clips for each file's word error rate; 0: none.")
     ] = 100,
+    cache: Cache = None,
     load: load_options.Load = None,
     streams: load_options.Streams = None,
     stride: load_options.Stride = None,
@@ -184,6 +186,7 @@ def command(
             untrained=tuple(untrained or ()),
             allow_unverified=allow_unverified,
             wer_clips=wer_clips,
+            cache=cache,
             settings=settings_of(quick=quick, rounds=rounds, processes=processes, budget=budget, seed=seed),
             baseline=baseline,
             video="" if video is None else str(video),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slrbench.cli import console
+from slrbench.cli.common_options import Cache
 from slrbench.cli.verify import find_model
 
 if TYPE_CHECKING:
@@ -89,9 +90,7 @@ def command(
             help="unit: every error costs 1; sclite: a substitution 4, a deletion or insertion 3 (the scoring's own).",
         ),
     ] = None,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", metavar="FOLDER", help="Keep decoded clips there (corpora of files).")
-    ] = None,
+    cache: Cache = None,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that decode clips for the cache.")] = 0,
     against: Annotated[
         Path | None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from slrbench.cli import console
+from slrbench.cli.common_options import Cache
 from slrbench.cli.export_table import HEADERS, MODELS_FOLDER, document, next_command, notes, rows
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def command(
         int,
         typer.Option("--builds", help="Builds of each engine; the best is kept.", rich_help_panel=ENGINES),
     ] = 1,
+    cache: Cache = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
 ) -> None:
     """Export checkpoints to TorchScript, ONNX, OpenVINO and TensorRT, and prove parity.
@@ -160,7 +162,7 @@ def command(
     results = []
     with console.Progress() as progress:
         for folder in folders:
-            results.append(export_model(folder, **asked, progress=progress))
+            results.append(export_model(folder, **asked, cache=cache, progress=progress))
     if json:
         console.print_json(document(results))
     else:

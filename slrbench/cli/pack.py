@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from slrbench.cli import console
+from slrbench.cli.common_options import Cache
 from slrbench.cli.verify import find_model
 
 HEADERS = ["Artifact", "Precision", "Parity", "Size (MB)"]
@@ -30,6 +31,7 @@ def command(
         int,
         typer.Option("--clips", metavar="N", min=0, help="Test clips to pack, for word error rates there; 0: none."),
     ] = 100,
+    cache: Cache = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
 ) -> None:
     """Pack a model's artifacts, parity cases, vocabulary and test clips into one archive for another machine.
@@ -46,6 +48,7 @@ def command(
             formats=_words(formats),
             precisions=_words(precision),
             clips=clips,
+            cache=cache,
             progress=progress,
         )
     for each in packed.refused:

@@ -6,6 +6,7 @@ import typer
 
 from slrbench.cli import console
 from slrbench.cli import training_options as options
+from slrbench.cli.common_options import Cache
 
 
 def command(
@@ -27,7 +28,7 @@ def command(
     seed: options.Seed = None,
     threads: options.Threads = None,
     device: options.Device = None,
-    cache: options.Cache = None,
+    cache: Cache = None,
     workers: options.Workers = None,
     set: options.Set = None,
     overfit: options.Overfit = True,

@@ -9,6 +9,7 @@ import typer
 
 from slrbench.cli import console
 from slrbench.cli import training_options as options
+from slrbench.cli.common_options import Cache
 
 
 def command(
@@ -30,7 +31,7 @@ def command(
     seed: options.Seed = None,
     threads: options.Threads = None,
     device: options.Device = None,
-    cache: options.Cache = None,
+    cache: Cache = None,
     workers: options.Workers = None,
     set: options.Set = None,
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of the clips that are timed.")] = 64,

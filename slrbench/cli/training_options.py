@@ -25,10 +25,6 @@ Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threa
 Device = Annotated[
     str | None, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to train; a GPU where torch sees one.")
 ]
-Cache = Annotated[
-    Path | None,
-    typer.Option("--cache", metavar="FOLDER", help="Keep decoded clips there, for all runs (corpora of files)."),
-]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=0, help="Processes that read clips and prepare batches; 0: none beside.")
 ]

@@ -95,7 +95,8 @@ def bench(
             if begun is not None:
                 draft.environment = begun.environment
                 draft.notes.append("this benchmark was interrupted, and went on with what was measured before")
-            corpora = Corpora({m.model_id: m.card for m in models}, draft.notes, {m.model_id: m.folder for m in models})
+            cards, folders = {m.model_id: m.card for m in models}, {m.model_id: m.folder for m in models}
+            corpora = Corpora(cards, draft.notes, folders, options.cache)
             result = _measure(options, draft, corpora, journal, folder, progress, detail)
             if options.load.wanted:
                 if folder is not None:  # load takes its time, and what was measured can be read meanwhile

@@ -62,6 +62,8 @@ class Corpora:
     """What a reader of the report must know."""
     folders: Mapping[str, Path] = field(default_factory=dict)
     """Model id to its folder: packed clips in it come before the corpus that they are of."""
+    cache: Path | None = None
+    """Folder of decoded clips, for corpora of files."""
     _open: dict[str, tuple[Corpus, KeptClips] | None] = field(default_factory=dict)
 
     def of(self, model_id: str) -> tuple[CheckpointCard, Corpus, KeptClips] | None:
@@ -80,7 +82,7 @@ class Corpora:
     def _try_to_open(self, card: CheckpointCard, folder: Path | None) -> tuple[Corpus, KeptClips] | None:
         try:
             packed = packed_clips_in(folder) if folder is not None else None
-            corpus: Corpus = packed if packed is not None else open_corpus(card.data)
+            corpus: Corpus = packed if packed is not None else open_corpus(card.data, cache=self.cache)
             split = corpus.split(SPLIT)
         except SlrbenchError as error:
             self.notes.append(f"{card.data}: no clips, so timed on noise and no WER: {error.message}")

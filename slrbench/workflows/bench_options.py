@@ -1,6 +1,7 @@
 """What a benchmark is asked for, as data that a journal keeps."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -23,6 +24,8 @@ class BenchOptions:
     allow_unverified: bool = False
     wer_clips: int = 100
     """Clips of the test split on which each file's word error rate is measured; 0 leaves it out."""
+    cache: Path | None = None
+    """Folder of decoded clips, for corpora of files."""
     settings: MeasureSettings = field(default_factory=MeasureSettings)
     load: LoadSettings = field(default_factory=LoadSettings)
     """Scenarios and streams, after the rounds."""

@@ -127,6 +127,7 @@ def export_model(
     exporter: str = "auto",
     tolerance: float = Gates.atol,
     engine: EngineOptions | None = None,
+    cache: Path | None = None,
     progress: Progress | None = None,
 ) -> ExportResult:
     """Export a checkpoint into its folder and check parity of every file.
@@ -145,6 +146,7 @@ def export_model(
         tolerance: absolute (nats) and relative tolerance of a log-probability, 0 .. 1e-4; a looser gate than this
             project's would make verdicts that look alike and are not.
         engine: how engines are built.
+        cache: folder of decoded clips, for a corpus of files.
         progress: called with what is being done, steps done and steps in all.
 
     Raises:
@@ -166,7 +168,7 @@ def export_model(
     if target is not None:
         plan.engine.check_volume(card.frame_size)
     folder = locate(checkpoint)[0].parent
-    corpus = open_corpus(card.data)
+    corpus = open_corpus(card.data, cache=cache)
     more = shapes_of_profile(plan.engine.batch.as_list(), plan.engine.frames.as_list()) if target is not None else ()
     reference = Reference(model, card, corpus.split("dev"), more_shapes=more)
     manifest = _current_manifest(folder, card)

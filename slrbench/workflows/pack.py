@@ -67,6 +67,7 @@ def pack_model(
     formats: Sequence[str] = FORMATS,
     precisions: Sequence[str] = PRECISIONS,
     clips: int = CLIPS,
+    cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Packed:
     """Write the archive of a model.
@@ -81,6 +82,7 @@ def pack_model(
         formats: artifacts of other formats stay out.
         precisions: artifacts of other precisions stay out.
         clips: test clips that are packed, with the checkpoint's word errors on them; 0 packs none.
+        cache: folder of decoded clips, for a corpus of files.
         progress: called with what is being done, steps done and steps in all.
 
     Raises:
@@ -129,7 +131,7 @@ def pack_model(
         }
         contents |= {file.name: folder / file.name for entry in kept for file in entry.artifact.files}
         if clips > 0:
-            _write_clips(Path(scratch) / CLIPS_NAME, folder, card, clips, progress)
+            _write_clips(Path(scratch) / CLIPS_NAME, folder, card, clips, cache, progress)
             contents[CLIPS_NAME] = Path(scratch) / CLIPS_NAME
         record = PackRecord(
             model_id=card.model_id,
@@ -227,13 +229,15 @@ def _why_not(entry: ManifestEntry, folder: Path, card: CheckpointCard) -> str:
     return ""
 
 
-def _write_clips(path: Path, folder: Path, card: CheckpointCard, clips: int, progress: Progress | None) -> None:
+def _write_clips(
+    path: Path, folder: Path, card: CheckpointCard, clips: int, cache: Path | None, progress: Progress | None
+) -> None:
     """The clips, and what the checkpoint itself reads in them: the target machine has no checkpoint to ask."""
     require("torch")
     from slrbench.training.checkpoint import load_checkpoint
     from slrbench.training.network import infer_with
 
-    corpus = open_corpus(card.data)
+    corpus = open_corpus(card.data, cache=cache)
     model, _ = load_checkpoint(folder)
 
     def tell(done: int, total: int) -> None:

@@ -74,7 +74,7 @@ def train_and_export(options: TrainAndExportOptions, *, progress: Progress, say:
     manifests, errors = [], []
     engines = ("trt",) if availability("trt", "cuda").available else ()
     for role in _ROLES:
-        exported = export_model(job.folder(role), formats=(*CPU_FORMATS, *engines), progress=progress)
+        exported = export_model(job.folder(role), formats=(*CPU_FORMATS, *engines), cache=job.cache, progress=progress)
         manifests.append(exported.manifest_path)
         for entry in exported.entries:
             worst = entry.parity.max_abs_error if entry.parity else None
@@ -94,6 +94,7 @@ def train_and_export(options: TrainAndExportOptions, *, progress: Progress, say:
                 batches=options.batches,
             ),
             wer_clips=options.wer_clips,
+            cache=job.cache,
             settings=options.measure,
             roofline=False,  # a first impression; bench measures it
         ),

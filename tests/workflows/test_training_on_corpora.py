@@ -9,6 +9,7 @@ import pytest
 from slrbench.cli.app import main
 from slrbench.data import open_corpus
 from slrbench.data.corpus import glosses_of
+from slrbench.data.sources import FrameReader, source_name
 from slrbench.training.card import read_card
 from tests.corpus_trees import Tree, write_manifest, write_phoenix2014
 
@@ -108,6 +109,33 @@ def test_the_clips_of_such_a_corpus_can_be_packed(trained: Path, with_faults: Tr
     assert clip.glosses[-2:] == ("NEBEL", "FROST")
     assert len(clip.labels) == len(clip.glosses) - 2
     assert len(packed.split("dev")) == 3
+
+
+def test_export_bench_and_pack_decode_no_clip_that_is_in_the_cache(
+    trained: Path,
+    with_faults: Tree,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(trained)
+    model, cache = "trained_models/student-smoke", ("--cache", str(tmp_path / "cache"))
+    commands = (
+        ["export", model, "--formats", "onnx", *cache],
+        ["bench", model, "--backend", "onnx", "--quick", "--frames", "9", "--threads", "1", "--wer-clips", "4", *cache],
+        ["pack", model, "--output", str(tmp_path / "packed.zip"), *cache],
+    )
+    for command in commands:
+        assert main(command) == 0, capsys.readouterr().err
+    assert len(list((tmp_path / "cache").rglob("*.clip"))) == 6, "three readable clips each of dev and test"
+    read: list[str] = []
+    decode = FrameReader._decode
+    monkeypatch.setattr(
+        FrameReader, "_decode", lambda reader, source: (read.append(source_name(source)), decode(reader, source))[1]
+    )
+    for command in commands:
+        assert main(command) == 0, capsys.readouterr().err
+    assert {Path(name).parent.name for name in read} <= {broken(with_faults, s) for s in ("dev", "test")}
 
 
 def test_a_missing_split_is_found_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
