@@ -23,9 +23,10 @@ from slrbench.runners.protocol import Runner
 KEPT_CALLS = 4
 """Timed calls of a round whose output is kept."""
 
-BLOCK_CALLS = 5
+BLOCK_CALLS = 4
 """Calls in a row with one clip, and as many with clips in rotation; the first of each block is not counted."""
-LEAST_BLOCKS = 3
+LEAST_BLOCKS = 2
+"""Pairs of blocks in each process, one in each order: three processes give six, and a slow network is not held long."""
 MOST_BLOCKS = 12
 CACHES_BELOW = 0.9
 """Ratio of times, repeated / never seen, below which something answers from a store."""

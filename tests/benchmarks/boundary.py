@@ -2,26 +2,31 @@
 
     python tests/benchmarks/boundary.py [--model FOLDER --size 224] [--pairs 24] [--threads 2] [--frames 32]
 
-Two comparisons, each of the same file with the same options, alternately:
+Three comparisons, each of the same file with the same options, alternately:
 
+- ONNX, in one process: calls by the harness, and plain ``perf_counter`` calls of the very session that it uses, in
+  random order. What differs is the harness alone. Expected: within 1 % of 1.
 - ONNX: the harness (its end-to-end time) and a plain ``perf_counter`` loop around ``InferenceSession.run`` in its own
   process, in short turns. Expected: within 1 % of 1.
 - OpenVINO: a round of the harness (its compute time) and a run of OpenVINO's own ``benchmark_app`` (sync, inference
   only, same shape, threads, precision and file). Expected: within 3 % of 1.
 
-Every pair is two fresh processes: the same program takes some per cent more or less time from one process to the next,
-which no number of calls in one process averages away. The bare loop is compared with a second bare loop, too: what
-that ratio's interval spans is what this machine can tell apart.
+Every pair of the other two is two fresh processes: the same program takes some per cent more or less time from one
+process to the next, which no number of calls in one process averages away. The bare loop is compared with a second bare
+loop, too: what that ratio's interval spans is what this machine can tell apart.
 
-Shown are ratios of medians, with a 95 % interval of their median over pairs by order statistics. Without --model a
-network with random weights is exported first (that part needs torch).
+Shown are ratios of medians, with a 95 % interval of their median over pairs, or over stretches of calls in one process,
+by order statistics. Without --model a network with random weights is exported first (that part needs torch).
 """
 
 import argparse
+import gc
+import random
 import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -29,14 +34,19 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from numpy.typing import NDArray
 
+from slrbench.measure.clock import perf_counter_ns
 from slrbench.measure.process import Worker
 from slrbench.measure.rounds import open_in
-from slrbench.measure.sampling import SamplingRule
+from slrbench.measure.sampling import SamplingRule, timed_call
 from slrbench.measure.timing_inputs import noise_inputs
 from slrbench.measure.worker import SETTLING_CALLS
 from slrbench.records import Candidate
 from slrbench.runners.inputs import artifact_sha256
+from slrbench.runners.onnxruntime_ import OnnxRunner
+
+AGAINST = ("session", "bare", "benchmark_app")
 
 BARE_LOOP = """
 import sys, time
@@ -67,6 +77,10 @@ def main() -> None:
         inputs = Path(scratch) / "inputs.npy"
         onnx = candidate_of("onnx", folder / "model.onnx", arguments)
         np.save(inputs, noise_inputs(onnx).videos)
+        if "session" in arguments.against:
+            ours, bare = in_one_process(onnx, np.load(inputs), arguments.stretches, arguments.calls)
+            show("harness / plain calls, one session", ours, of="stretches of calls")
+            show("plain calls / plain calls, one session", bare, of="stretches of calls")
         if "bare" in arguments.against:
             ours, bare = against_bare_loop(onnx, inputs, arguments.pairs, arguments.turns, arguments.calls)
             show("harness / bare loop", ours)
@@ -88,16 +102,50 @@ def candidate_of(backend: str, path: Path, arguments: argparse.Namespace) -> Can
     )  # fmt: skip
 
 
-def show(what: str, pairs: list[tuple[float, float]]) -> None:
+def show(what: str, pairs: list[tuple[float, float]], *, of: str = "pairs of processes") -> None:
     """One line for each comparison."""
     ratios = [one / other for one, other in pairs]
     low, high = median_interval(ratios)
     typical_ms = 1e3 * median(one for one, _ in pairs)
     sys.stdout.write(
-        f"{what}: {median(ratios):.4f}, 95 % interval {low:.4f} .. {high:.4f} ({len(ratios)} pairs of processes, "
+        f"{what}: {median(ratios):.4f}, 95 % interval {low:.4f} .. {high:.4f} ({len(ratios)} {of}, "
         f"whose ratios lie in {min(ratios):.3f} .. {max(ratios):.3f}; median {typical_ms:.3f} ms)\n"
     )
     sys.stdout.flush()
+
+
+def in_one_process(
+    candidate: Candidate, inputs: NDArray[np.float32], stretches: int, calls: int
+) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Medians over a stretch's calls, seconds: harness and plain calls; plain calls and plain calls."""
+    runner = OnnxRunner(Path(candidate.path), device="cpu", threads=candidate.threads, input_kind="float32")
+    session = runner._calls._session
+
+    def plain(video: NDArray[np.float32]) -> float:
+        feed = {"video": video}
+        begin = time.perf_counter()
+        session.run(None, feed)
+        return time.perf_counter() - begin
+
+    def harness(video: NDArray[np.float32]) -> float:
+        return timed_call(runner, video, perf_counter_ns)[1]
+
+    ways = [harness, plain, plain]
+    order = random.Random(0)
+    ours, bare = [], []
+    for stretch in range(-1, stretches):  # the first warms up
+        times: list[list[float]] = [[], [], []]
+        gc.collect()
+        gc.disable()
+        for call in range(calls):
+            for which in order.sample(range(3), 3):
+                times[which].append(ways[which](inputs[call % len(inputs)]))
+        gc.enable()
+        if stretch >= 0:
+            medians = [median(each) for each in times]
+            ours.append((medians[0], medians[1]))
+            bare.append((medians[1], medians[2]))
+    return ours, bare
 
 
 def against_benchmark_app(candidate: Candidate, inputs: Path, pairs: int, calls: int) -> list[tuple[float, float]]:
@@ -210,13 +258,14 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", metavar="FOLDER", help="holds model.onnx and model.openvino.xml")
-    parser.add_argument("--against", nargs="+", default=["bare", "benchmark_app"], choices=["bare", "benchmark_app"])
+    parser.add_argument("--against", nargs="+", default=list(AGAINST), choices=AGAINST)
     parser.add_argument("--size", type=int, default=64, help="height and width, pixels")
     parser.add_argument("--frames", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--stretches", type=int, default=120, help="stretches of calls in one process")
     parser.add_argument("--pairs", type=int, default=24, help="pairs of fresh processes")
     parser.add_argument("--turns", type=int, default=12, help="turns of a pair")
-    parser.add_argument("--calls", type=int, default=8, help="calls of a turn")
+    parser.add_argument("--calls", type=int, default=8, help="calls of a turn, and of each kind in a stretch")
     return parser.parse_args()
 
 
