@@ -84,7 +84,8 @@ class OutputCheck(Record):
     decoded_alike: bool | None = Field(default=None, description="whether all decode to the same glosses")
     passed: bool
     repeated_ratio: float | None = Field(
-        default=None, description="median time with one clip repeated / with clips in rotation"
+        default=None,
+        description="time with one clip repeated / with clips never seen: the shortest of some calls, median of pairs",
     )
     caches: bool = Field(default=False, description="repeating one clip is faster by more than 10 %")
 
