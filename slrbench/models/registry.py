@@ -8,8 +8,6 @@ from safetensors.torch import load_file
 from slrbench.errors import BadInputError
 from slrbench.models.ctc_head import Recogniser
 from slrbench.models.i3d import Teacher
-from slrbench.models.mobilenetv3 import Student
-from slrbench.models.pretrained import load_i3d, load_imagenet, load_mobilenetv3
 from slrbench.models.spec import ModelSpec
 
 
@@ -31,6 +29,8 @@ def build_model(spec: ModelSpec, *, init: Path | None = None, imagenet: bool = F
             raise BadInputError("ImageNet weights are the student's", hint="the teacher starts from --init FILE.pt")
         teacher = Teacher(spec)
         if init is not None:
+            from slrbench.models.pretrained import load_i3d
+
             load_i3d(teacher.backbone, init)
         return teacher
     if imagenet and init is not None:
@@ -39,10 +39,17 @@ def build_model(spec: ModelSpec, *, init: Path | None = None, imagenet: bool = F
         raise BadInputError(
             f"there are ImageNet weights for width_mult 1 only, not for {spec.width_mult:g}", hint="set width_mult=1"
         )
+    # torchvision takes as long to load as torch, and brings torch's compiler along: a teacher does without.
+    from slrbench.models.mobilenetv3 import Student
+
     student = Student(spec)
     if imagenet:
+        from slrbench.models.pretrained import load_imagenet
+
         load_imagenet(student.features, spec.variant)
     if init is not None:
+        from slrbench.models.pretrained import load_mobilenetv3
+
         load_mobilenetv3(student.features, init, spec.variant)
     return student
 

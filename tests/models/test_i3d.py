@@ -1,4 +1,7 @@
 import copy
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -139,3 +142,13 @@ def test_clips_of_different_length_train_as_if_batch_normalisation_alone_joined_
         torch.testing.assert_close(mine.grad, other.grad, msg=lambda text, name=name: f"gradient of {name}: {text}")
     for (name, mine), other in zip(backbone.named_buffers(), expected_backbone.buffers(), strict=True):
         torch.testing.assert_close(mine, other, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_a_teacher_is_built_without_torchvision(repository: Path) -> None:
+    code = (
+        "import sys; from slrbench.models.registry import build_model; from slrbench.models.spec import ModelSpec; "
+        "build_model(ModelSpec(architecture='teacher', num_classes=3, width=0.125, lstm_hidden=4)); "
+        "print([name for name in ('torch', 'torchvision') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['torch']"
