@@ -11,6 +11,7 @@ from slrbench.errors import BadInputError
 
 _LAYOUTS = {"float32": "(B, 3, T, H, W)", "uint8": "(B, T, H, W, 3)"}
 _CHANNEL_AXIS = {"float32": 1, "uint8": 4}
+_DTYPES = {kind: np.dtype(kind) for kind in _LAYOUTS}
 
 
 def check_input_kind(input_kind: str) -> str:
@@ -30,19 +31,33 @@ def check_video(video: NDArray[Any], input_kind: str) -> NDArray[Any]:
     Raises:
         BadInputError: dtype or shape is not that of ``input_kind``.
     """
+    # In the timed region of every call, right after a network has emptied the caches: what is usual comes first and
+    # builds nothing (half of 0.08 ms went into words for errors that did not happen).
+    if (
+        not isinstance(video, np.ndarray)
+        or video.dtype != _DTYPES[input_kind]
+        or video.ndim != 5
+        or video.shape[_CHANNEL_AXIS[input_kind]] != 3
+        or video.size == 0
+    ):
+        raise _refusal(video, input_kind)
+    flags = video.flags
+    return video if flags.c_contiguous and flags.writeable else np.require(video, requirements=["C", "W"])
+
+
+def _refusal(video: object, input_kind: str) -> BadInputError:
+    """Why this is no input of that kind."""
     expected = f"{input_kind} video {_LAYOUTS[input_kind]}"
     if not isinstance(video, np.ndarray):
-        raise BadInputError(f"the input is a {type(video).__name__}, expected a NumPy array: {expected}")
-    if video.dtype != np.dtype(input_kind):
-        other = next((kind for kind in _LAYOUTS if video.dtype == np.dtype(kind)), None)
+        return BadInputError(f"the input is a {type(video).__name__}, expected a NumPy array: {expected}")
+    if video.dtype != _DTYPES[input_kind]:
+        other = next((kind for kind, dtype in _DTYPES.items() if video.dtype == dtype), None)
         hint = f"an artifact with {other} input takes it as it is (--input {other})" if other else None
-        raise BadInputError(f"the input has dtype {video.dtype}, expected {expected}", hint=hint)
-    if video.ndim != 5 or video.shape[_CHANNEL_AXIS[input_kind]] != 3 or 0 in video.shape:
-        raise BadInputError(
-            f"the input has shape {video.shape}, expected {expected} with at least one clip, frame and pixel",
-            hint="a single clip is a batch of 1: video[None]",
-        )
-    return np.require(video, requirements=["C", "W"])
+        return BadInputError(f"the input has dtype {video.dtype}, expected {expected}", hint=hint)
+    return BadInputError(
+        f"the input has shape {video.shape}, expected {expected} with at least one clip, frame and pixel",
+        hint="a single clip is a batch of 1: video[None]",
+    )
 
 
 def check_artifact_file(path: Path, suffix: str, *, expected_sha256: str | None = None) -> Path:
