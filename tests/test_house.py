@@ -134,6 +134,7 @@ WITHOUT_TORCH = (
     "slrbench.workflows.pack",
     "slrbench.workflows.recognise",
     "slrbench.workflows.recognizer",
+    "slrbench.workflows.targets",
     "slrbench.workflows.verify",
     "slrbench.workflows.verify_pack",
 )

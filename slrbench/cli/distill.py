@@ -47,7 +47,7 @@ def command(
             "--ablate-kd",
             metavar="SEEDS",
             min=0,
-            help="Instead: train the student with and without distillation for so many seeds, and report.",
+            help="Instead: train students with and without distillation for so many seeds, and report. No --log-dir.",
         ),
     ] = 0,
     reports: Annotated[Path, typer.Option("--reports", metavar="FOLDER", help="Where the ablation's report goes.")] = (
@@ -73,6 +73,11 @@ def command(
     """
     from slrbench.errors import BadInputError
 
+    if ablate_kd and log_dir is not None:
+        raise BadInputError(
+            "--log-dir does not go with --ablate-kd, whose many trainings would be one curve",
+            hint="leave one of them out; the ablation writes a report",
+        )
     given = [
         f"distillation.{name}={value}"
         for name, value in (("alpha", alpha), ("temperature", temperature))
@@ -115,11 +120,6 @@ def command(
         log_dir=log_dir,
     )
     if ablate_kd:
-        if log_dir is not None:
-            raise BadInputError(
-                "--log-dir does not go with --ablate-kd, whose many trainings would be one curve",
-                hint="leave one of them out; the ablation writes a report",
-            )
         _ablate(job, path, ablate_kd, reports, json=json)
         return
     from slrbench.training.distributed import leave

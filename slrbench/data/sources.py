@@ -87,8 +87,6 @@ class FrameReader:
         self.resize = resize
         made_by = f"sources {VERSION}, video {video.VERSION}, {FRAMES_PER_SECOND} Hz, {resize[0]} x {resize[1]} pixels"
         self.shards = ShardFolder(cache, made_by) if cache is not None else None
-        self.rebuilt: list[str] = []
-        """Sources whose shards were damaged, and were made again by this reader."""
 
     def read(self, source: ClipSource) -> NDArray[np.uint8]:
         """All frames ``(T, H, W, 3)``, squashed to the frame size with antialiasing. Read-only where cached.
@@ -111,7 +109,6 @@ class FrameReader:
         frames = self._decode(source)
         self.shards.store(key, frames, source_name(source))
         if damage is not None:
-            self.rebuilt.append(source_name(source))
             _log.warning("the cached clip of %s was damaged (%s); it was made again", source_name(source), damage)
         return frames
 

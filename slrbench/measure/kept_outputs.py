@@ -24,7 +24,7 @@ KEPT_CALLS = 4
 """Timed calls of a round whose output is kept."""
 
 BLOCK_CALLS = 4
-"""Calls in a row with one clip, and as many with clips in rotation; the first of each block is not counted."""
+"""Calls in a row with one clip, and as many with clips never seen; the first of each block is not counted."""
 LEAST_BLOCKS = 2
 """Pairs of blocks in each process, one in each order: three processes give six, and a slow network is not held long."""
 MOST_BLOCKS = 12
@@ -84,7 +84,7 @@ def write_outputs(path: Path, kept: KeptOutputs, own: OwnOutputs) -> None:
 def repeated_ratios(runner: Runner, inputs: Sequence[NDArray[Any]], clock: Clock, *, most_time_s: float) -> list[float]:
     """Time with one clip over and over / with clips that were never seen before, of several pairs of blocks.
 
-    The clips in rotation are dimmed copies, each by another amount: a store that holds all of ``inputs`` by now is
+    The clips never seen are dimmed copies, each by another amount: a store that holds all of ``inputs`` by now is
     found out, too. Blocks of both take turns, with the order changed each time, so that a slow second of the machine
     meets both. The first call of a block is left out: before it was another clip. Of the others the shortest counts:
     what disturbs a call makes it longer, and an answer from a store stays short. Ratios that would count as caching are

@@ -90,8 +90,7 @@ def _openvino_product(threads: int, precision: str) -> Callable[[], object]:
     a, b = _matrices()
     parameter = opset13.parameter(list(a.shape), np.float32)
     model = openvino.Model([opset13.matmul(parameter, opset13.constant(b), False, False)], [parameter])
-    compiled = openvino.Core().compile_model(
-        model, "CPU", {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
-    )
+    core = openvino.Core()  # the only one in this process, which ends without taking signals
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"})
     request = compiled.create_infer_request()
     return lambda: request.infer([a], share_inputs=True, share_outputs=True)

@@ -275,7 +275,8 @@ class Session:
             held = cell.gpu.end(round_, own=self._own_processes(), worker=worker.pid)
             answer["device_memory_bytes"] = answer["device_memory_bytes"] | held
             states = cell.gpu.states(round_)
-        last_rule = rule if self._is_last_of_process(round_) else None
+        # The baseline's second copy is there for its times alone.
+        last_rule = rule if self._is_last_of_process(round_) and not cell.copy else None
         answer = self._gatherer.complete(answer, worker, cell.candidate, source=cell.input_source, last_rule=last_rule)
         if "failed" in answer.get("extras", ()):
             cell.stop(at_once=True)

@@ -147,7 +147,7 @@ def _outputs(report: Report) -> list[str]:
         for name, reference in wrong.items()
     ]
     return found + [
-        f"With one clip repeated, {name} takes x{ratio or 0.0:.2f} of the time that it takes with clips in rotation: "
+        f"With one clip repeated, {name} takes x{ratio or 0.0:.2f} of the time that it takes with clips never seen: "
         "something caches."
         for name, ratio in caching.items()
     ]

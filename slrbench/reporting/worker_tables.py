@@ -63,7 +63,8 @@ def outputs_section(measurements: Sequence[Measurement]) -> str:
         table([*words, "Calls", "Error (log p)", "Again (x)"], found, left=len(words)),
         f"{'' if failed else 'All that were compared passed. '}Calls: timed calls whose output was compared. Alike: "
         "they decode to the same glosses. Error: the largest absolute difference of log-probabilities. Again: "
-        "median time with one clip over and over / with clips in rotation; far below 1, something caches.",
+        "time with one clip over and over / with clips never seen, of each the shortest of some calls, the median of "
+        "several pairs; far below 1, something caches.",
         bullets(namer.reasons([*compared, *alone, *unchecked])),
     )
 
@@ -120,8 +121,9 @@ def cold_start_section(measurements: Sequence[Measurement]) -> str:
     parts_alone = table([*namer.headers, *of_parts], _beside(who, ranges(names)), left=left)
     return paragraphs(
         first_that_fits((together, paragraphs(sums, parts_alone), sums)),
-        "Least to most over the fresh processes. With the file in the page cache, since its hash is checked just "
-        "before: a first start after a boot reads the file from the disk as well.",
+        "Least to most over the fresh processes. Import is the runtime's; what a network needs besides, such as "
+        "torchvision for a student on torch, is loaded with it. With the file in the page cache, since its hash is "
+        "checked just before: a first start after a boot reads the file from the disk as well.",
     )
 
 

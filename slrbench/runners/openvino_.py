@@ -7,6 +7,7 @@ import functools
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -129,15 +130,23 @@ class OpenVinoRunner:
         self._request = None
 
 
+_ONE_AT_A_TIME = Lock()
+
+
 @functools.cache
+def _made_core() -> Any:
+    return ov.Core()
+
+
 def _core() -> Any:
-    """The process's one core, which is never let go of.
+    """The process's one core, which is never let go of; also where several threads ask for it first.
 
     With its last core the CPU plugin goes, and puts back the alternate signal stack that it found. Where two plugins go
     in the order in which they came, or one goes in another thread, the process is left with a stack that is no longer
     mapped, and the next signal with a handler kills it (OpenVINO 2026.4).
     """
-    return ov.Core()
+    with _ONE_AT_A_TIME:
+        return _made_core()
 
 
 def _compile(path: Path, threads: int, input_kind: str, *, streams: int = 1, count: bool = False) -> Any:

@@ -27,6 +27,7 @@ from slrbench.workflows.bench_journal import begun_in, conditions, once, open_jo
 from slrbench.workflows.bench_load import check_load
 from slrbench.workflows.bench_options import BenchOptions
 from slrbench.workflows.bench_video import check_video_file, with_video
+from slrbench.workflows.caching import check_cache
 from slrbench.workflows.folders import check_writable
 from slrbench.workflows.untrained import build_untrained, parse_untrained
 
@@ -72,7 +73,7 @@ def bench(
     _check_beforehand(options, folder, resume=resume)
     with tempfile.TemporaryDirectory(prefix="slrbench-untrained-") as scratch:
         models = _models(options, models_folder, Path(scratch), progress)
-        made, engines = make_missing_engines(models, options.axes, progress)
+        made, engines = make_missing_engines(models, options.axes, progress, cache=options.cache)
         models = [replace(m, manifest=made[m.model_id]) if m.model_id in made else m for m in models]
         plan = plan_candidates(models, options.axes, allow_unverified=options.allow_unverified, engines=engines)
         draft = Draft(
@@ -83,6 +84,7 @@ def bench(
             wer_clips=options.wer_clips,
             models=models,
             plan=plan,
+            cache=options.cache,
         )
         if not plan.candidates:
             error = _why_nothing(plan)
@@ -91,7 +93,7 @@ def bench(
             raise error
         draft.baseline = find_baseline(options.baseline, plan, models)
         session = conditions(options, plan, draft.baseline, draft.environment)
-        with open_journal(folder, session, draft, resume=resume) as journal:
+        with open_journal(folder, session, draft, resume=resume, cache=options.cache) as journal:
             if begun is not None:
                 draft.environment = begun.environment
                 draft.notes.append("this benchmark was interrupted, and went on with what was measured before")
@@ -176,6 +178,7 @@ def _check_beforehand(options: BenchOptions, folder: Path | None, *, resume: boo
     check_load(options.load)
     check_baseline(options.baseline, options.axes)
     check_video_file(options.video)
+    check_cache(options.cache)
     require_any([(way.backend, way.device) for way in options.axes.ways() if why_senseless(way) is None])
     for text in options.untrained:
         parse_untrained(text)

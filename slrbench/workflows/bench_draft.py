@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from slrbench.errors import SlrbenchError
@@ -36,6 +37,8 @@ class Draft:
     wer_clips: int
     models: Sequence[BenchModel]
     plan: Plan
+    cache: Path | None = None
+    """Folder of decoded clips, for corpora of files."""
     baseline: int | None = None
     """Index of the candidate that is measured twice."""
     environment: Environment = field(default_factory=capture_environment)
@@ -57,7 +60,7 @@ class Draft:
             entries = [e for e in model.manifest.entries if e.artifact.sha256 == candidate.artifact_sha256]
             entry = entries[0] if entries else None
             machine = _gpu_of(candidate.device, self.environment)
-            wer = wer_difference(candidate, infer, entry, model.card, folder)
+            wer = wer_difference(candidate, infer, entry, model.card, folder, cache=self.cache)
             built_with = entry.artifact.built_with if entry is not None else None
             verdict = judge(candidate, infer, reference, machine=machine, built_with=built_with, wer=wer)
         except SlrbenchError as error:

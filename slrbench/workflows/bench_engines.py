@@ -109,7 +109,12 @@ def outside_profile(entry: ManifestEntry, batch: int, frames: int) -> str | None
 
 
 def make_missing_engines(
-    models: Iterable["BenchModel"], axes: Axes, progress: Progress | None = None, *, export: Export | None = None
+    models: Iterable["BenchModel"],
+    axes: Axes,
+    progress: Progress | None = None,
+    *,
+    export: Export | None = None,
+    cache: Path | None = None,
 ) -> tuple[dict[str, Manifest], Engines]:
     """Make the engines that TensorRT can run here and that models lack; nothing where it cannot, or is not asked for.
 
@@ -121,6 +126,7 @@ def make_missing_engines(
         axes: how.
         progress: told of what is made.
         export: in place of :func:`slrbench.workflows.export.export_model`.
+        cache: folder of decoded clips, for corpora of files.
 
     Returns:
         Model id to its new manifest, of models for which something was made; and why an engine could not be made, which
@@ -144,7 +150,7 @@ def make_missing_engines(
             if model.card is None:
                 manifest, failed = _untrained(model, missing, kind, options, progress)
             else:
-                manifest, failed = _exported(model, missing, kind, options, progress, export)
+                manifest, failed = _exported(model, missing, kind, options, progress, export, cache)
             made[model.model_id] = manifest
             failures |= failed
     return made, failures
@@ -174,6 +180,7 @@ def _exported(
     options: EngineOptions,
     progress: Progress | None,
     export: Export | None,
+    cache: Path | None,
 ) -> tuple[Manifest, Engines]:
     try:
         result = (export or _exporter())(
@@ -182,6 +189,7 @@ def _exported(
             input_kinds=(kind,),
             precisions=precisions,
             engine=options,
+            cache=cache,
             progress=progress,
         )
         reasons: dict[str, SlrbenchError] = {

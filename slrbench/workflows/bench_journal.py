@@ -1,7 +1,7 @@
 """A benchmark's journal: under which conditions it was begun, and what was judged and evaluated by now."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,9 @@ def begun_in(folder: Path) -> Begun:
             f"{folder / JOURNAL_NAME} was written by another version of slrbench",
             hint="resume with the version that began it, or measure anew",
         ) from error
+    cache = beside.get("cache")
     return Begun(
-        options=BenchOptions.from_document(options),
+        options=replace(BenchOptions.from_document(options), cache=None if cache is None else Path(cache)),
         title=beside["title"],
         command=beside["command"],
         environment=environment,
@@ -77,7 +78,9 @@ def conditions(options: BenchOptions, plan: Plan, baseline: int, now: Environmen
     }
 
 
-def open_journal(folder: Path | None, session: dict[str, Any], draft: Draft, *, resume: bool) -> Journal:
+def open_journal(
+    folder: Path | None, session: dict[str, Any], draft: Draft, *, resume: bool, cache: Path | None = None
+) -> Journal:
     """The journal in a report's folder, new or taken up; without a folder one in memory.
 
     Raises:
@@ -92,6 +95,7 @@ def open_journal(folder: Path | None, session: dict[str, Any], draft: Draft, *, 
         "title": draft.title,
         "command": draft.command,
         "environment": draft.environment.model_dump(mode="json"),
+        "cache": None if cache is None else str(cache.resolve()),
     }
     return Journal.begin(folder / JOURNAL_NAME, session, beside=beside)
 

@@ -25,7 +25,7 @@ class BenchOptions:
     wer_clips: int = 100
     """Clips of the test split on which each file's word error rate is measured; 0 leaves it out."""
     cache: Path | None = None
-    """Folder of decoded clips, for corpora of files."""
+    """Folder of decoded clips, for corpora of files. No condition of measuring: a run may go on with another."""
     settings: MeasureSettings = field(default_factory=MeasureSettings)
     load: LoadSettings = field(default_factory=LoadSettings)
     """Scenarios and streams, after the rounds."""
@@ -37,8 +37,8 @@ class BenchOptions:
     """What is measured twice and compared with: ``[MODEL:]BACKEND``; empty: the first that can be measured."""
 
     def document(self) -> dict[str, Any]:
-        """As JSON."""
-        found: dict[str, Any] = TypeAdapter(BenchOptions).dump_python(self, mode="json")
+        """As JSON, without the cache."""
+        found: dict[str, Any] = TypeAdapter(BenchOptions).dump_python(self, mode="json", exclude={"cache"})
         return found
 
     @classmethod

@@ -108,7 +108,13 @@ def judge(
 
 
 def wer_difference(
-    candidate: Candidate, infer: Infer, entry: ManifestEntry | None, card: CheckpointCard | None, folder: Path
+    candidate: Candidate,
+    infer: Infer,
+    entry: ManifestEntry | None,
+    card: CheckpointCard | None,
+    folder: Path,
+    *,
+    cache: Path | None = None,
 ) -> WerDifference | None:
     """Word error rates of an int8 candidate and of the checkpoint on the same clips; None for other precisions.
 
@@ -132,7 +138,8 @@ def wer_difference(
                 "int8 is judged by its word error rate, too, and the checkpoint's on the same clips is not known",
                 hint=f"python -m slrbench export {folder} --precision int8",
             )
-        split, count, reference = open_corpus(card.data).split(before.split), before.clips, before.reference
+        corpus = open_corpus(card.data, cache=cache)
+        split, count, reference = corpus.split(before.split), before.clips, before.reference
     found = evaluate(infer, split, Vocabulary(glosses=card.glosses), limit=count, input_kind=candidate.input_kind)
     return WerDifference(
         split=split.name, clips=found.clips, reference=reference, candidate=found.wer, allowed=WER_ALLOWED_INT8

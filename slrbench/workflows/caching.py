@@ -1,10 +1,18 @@
 """Bring the clips of a corpus into its cache before anything waits for them, and name those that cannot be read."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from slrbench.data.corpus import Corpus
+from slrbench.errors import BadInputError
 
 Progress = Callable[[str, int, int], None]
+
+
+def check_cache(folder: Path | None) -> None:
+    """Raises BadInputError where what is to be the folder of the cache is a file."""
+    if folder is not None and folder.is_file():
+        raise BadInputError(f"--cache {folder} is a file", hint="name a folder; it is made where there is none")
 
 
 def fill_cache(

@@ -20,7 +20,6 @@ by order statistics. Without --model a network with random weights is exported f
 """
 
 import argparse
-import gc
 import random
 import re
 import subprocess
@@ -39,7 +38,7 @@ from numpy.typing import NDArray
 from slrbench.measure.clock import perf_counter_ns
 from slrbench.measure.process import Worker
 from slrbench.measure.rounds import open_in
-from slrbench.measure.sampling import SamplingRule, timed_call
+from slrbench.measure.sampling import SamplingRule, no_garbage_collection, timed_call
 from slrbench.measure.timing_inputs import noise_inputs
 from slrbench.measure.worker import SETTLING_CALLS
 from slrbench.records import Candidate
@@ -135,12 +134,10 @@ def in_one_process(
     ours, bare = [], []
     for stretch in range(-1, stretches):  # the first warms up
         times: list[list[float]] = [[], [], []]
-        gc.collect()
-        gc.disable()
-        for call in range(calls):
-            for which in order.sample(range(3), 3):
-                times[which].append(ways[which](inputs[call % len(inputs)]))
-        gc.enable()
+        with no_garbage_collection():
+            for call in range(calls):
+                for which in order.sample(range(3), 3):
+                    times[which].append(ways[which](inputs[call % len(inputs)]))
         if stretch >= 0:
             medians = [median(each) for each in times]
             ours.append((medians[0], medians[1]))

@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 
 from slrbench.data.cache import fill
-from slrbench.data.sources import FrameFiles, FrameReader, VideoFile
+from slrbench.data.sources import FrameFiles, FrameReader, VideoFile, check
 from slrbench.errors import BadInputError, RunFailedError
 from tests.data.videos import break_in_five_ways, grey_frames, numbers_of, write_video
 
@@ -139,7 +140,6 @@ class TestCache:
         reader = FrameReader(SIZE, cache)
         with caplog.at_level(logging.WARNING):
             assert np.array_equal(reader.read(video), expected)
-        assert reader.rebuilt == [str(video.path)]
         assert f"the cached clip of {video.path} was damaged" in caplog.text
         assert np.array_equal(FrameReader(SIZE, cache).read(video), expected)
 
@@ -189,6 +189,19 @@ class TestFilling:
         again = fill(reader, sources, workers=workers)
         assert (again.written, again.kept, len(again.unreadable)) == (0, 195, 5)
 
+    def test_a_look_at_a_source_finds_what_is_missing_empty_cut_off_or_no_video(self, tmp_path: Path) -> None:
+        for fault, path in break_in_five_ways(tmp_path).items():
+            with pytest.raises(BadInputError, match=re.escape(fault)):
+                check(VideoFile(path))
+        missing = pictures(tmp_path / "clip", 3)
+        missing.paths[1].unlink()
+        with pytest.raises(BadInputError, match=re.escape(str(missing.paths[1]))):
+            check(missing)
+        with pytest.raises(BadInputError):
+            check(FrameFiles(()))
+        for sound in (*videos(tmp_path, 3), pictures(tmp_path / "sound", 3)):
+            check(sound)
+
     def test_a_reader_without_a_cache_has_nothing_to_fill(self) -> None:
         with pytest.raises(ValueError, match="no cache"):
             fill(FrameReader(SIZE), [])
@@ -217,7 +230,6 @@ class TestFilling:
         assert (report.kept, report.written, report.unreadable) == (5, 7, [])
         for source in sources:
             assert np.array_equal(reader.read(source), FrameReader(SIZE).read(source))
-        assert reader.rebuilt == []
 
     def test_what_a_killed_process_left_is_swept_and_what_is_being_written_is_not(self, tmp_path: Path) -> None:
         cache = tmp_path / "cache"

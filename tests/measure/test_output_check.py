@@ -1,10 +1,12 @@
 """Outputs of timed calls are looked at, and a runtime that answers from a store is found out."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from slrbench.measure.kept_outputs import KEPT_CALLS, KeptOutputs, OwnOutputs, caches, repeated_ratios, write_outputs
 from slrbench.measure.output_check import (
@@ -144,6 +146,32 @@ def test_a_runner_that_computes_is_not_suspected(count: int) -> None:
     assert check is not None
     assert not check.caches
     assert warnings == []
+
+
+@dataclass
+class DisturbedRunner(StoringRunner):
+    """Two of three calls with a new video take three times as long, as on a machine that others use, too."""
+
+    seen: list[bytes] = field(default_factory=list)
+
+    def run(self, staged: NDArray[Any]) -> NDArray[np.float32]:
+        output = super().run(staged)
+        if staged.tobytes() not in self.seen:
+            self.seen.append(staged.tobytes())
+            self.clock.now_ns += 20_000_000 if len(self.seen) % 3 else 0
+        return output
+
+
+def test_calls_that_others_disturbed_are_no_sign_of_a_store() -> None:
+    clock = SteppingClock()
+    assert set(repeated_ratios(DisturbedRunner(clock), INPUTS, clock, most_time_s=0.0)) == {1.0}
+
+
+def test_a_slow_network_is_held_for_one_pair_of_blocks_in_each_order() -> None:
+    clock = SteppingClock()
+    runner = StoringRunner(clock)
+    assert repeated_ratios(runner, INPUTS, clock, most_time_s=0.0) == [1.0, 1.0]
+    assert runner.calls == 16
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,22 @@ def test_after_kill_9_nothing_measured_is_lost_or_measured_twice(
     assert "its benchmark is complete" in capsys.readouterr().err
 
 
+def test_the_cache_of_clips_is_no_condition_of_measuring(
+    killed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copy_of(killed, tmp_path / "report")
+    rounds: list[int] = []
+    real = Worker.ask
+
+    def ask(self: Worker, op: str, **arguments: Any) -> dict[str, Any]:
+        rounds.extend([self.pid] if op == "round" else [])
+        return real(self, op, **arguments)
+
+    monkeypatch.setattr(Worker, "ask", ask)
+    assert run(*ASKED, "--cache", tmp_path / "clips", "--resume", folder) == ExitCode.OK
+    assert len(rounds) == 3, "three of six visits were measured before"
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -163,6 +179,7 @@ def test_a_folder_without_a_journal_cannot_be_resumed(tmp_path: Path, capsys: py
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--cache", __file__], "is a file"),
         (["--budget", "5"], "--budget '5' is not a time above zero with its unit"),
         (["--budget", "0m"], "--budget '0m' is not a time above zero"),
         (["--budget", "5m", "--rounds", "3"], "--rounds 3 is too few for --budget, expected at least 6"),

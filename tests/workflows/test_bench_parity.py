@@ -188,7 +188,7 @@ def test_int8_is_judged_by_the_clips_that_its_export_was_judged_by(
 ) -> None:
     opened = []
 
-    def open_corpus(spec: str) -> Any:
+    def open_corpus(spec: str, *, cache: Path | None) -> Any:
         return SimpleNamespace(split=lambda name: opened.append((spec, name)) or Clips())
 
     monkeypatch.setattr("slrbench.workflows.bench_parity.open_corpus", open_corpus)
