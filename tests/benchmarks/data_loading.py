@@ -158,7 +158,7 @@ def training(corpus: IndexedCorpus, workers: int, steps: int) -> tuple[float, fl
 
 def _one_step(trainer: Trainer) -> None:
     trainer.model.train()
-    trainer._train_step()
+    trainer.learner.learn(trainer.step, trainer.batches[trainer.step])
     trainer.step += 1
 
 
