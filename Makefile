@@ -13,8 +13,10 @@ lint:
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 
+# The benchmarks, too: nothing else runs them.
 types:
 	$(PYTHON) -m mypy
+	$(PYTHON) -m mypy tests/benchmarks
 
 # TensorRT, pycuda and cuda-python: every name and argument that we use, against every version that we claim.
 api:

@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -118,6 +119,7 @@ def in_one_process(
 ) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """Medians over a stretch's calls, seconds: harness and plain calls; plain calls and plain calls."""
     runner = OnnxRunner(Path(candidate.path), device="cpu", threads=candidate.threads, input_kind="float32")
+    assert runner._calls is not None
     session = runner._calls._session
 
     def plain(video: NDArray[np.float32]) -> float:
@@ -159,7 +161,7 @@ def against_benchmark_app(candidate: Candidate, inputs: Path, pairs: int, calls:
         with Worker(threads=candidate.threads) as worker:
             open_in(worker, candidate, first_input=None, limit_s=600.0)
             worker.ask("inputs", limit_s=600.0, path=str(inputs))
-            return median(worker.ask("round", limit_s=600.0, rule=rule, settle=True)["compute_s"])
+            return float(median(worker.ask("round", limit_s=600.0, rule=rule, settle=True)["compute_s"]))
 
     def app_round() -> float:
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -200,7 +202,7 @@ def against_bare_loop(
                 return list(worker.ask("round", limit_s=600.0, rule=rule, settle=True)["end_to_end_s"])
 
             times: list[list[float]] = [[], [], []]
-            timed = [harness_turn, lambda one=one: one(calls), lambda other=other: other(calls)]
+            timed: list[Callable[[], list[float]]] = [harness_turn, partial(one, calls), partial(other, calls)]
             for turn in range(turns + 1):
                 for which in [(turn + step) % 3 for step in range(3)]:
                     taken = timed[which]()
@@ -218,16 +220,17 @@ def bare_loop(candidate: Candidate, inputs: Path) -> Iterator[Callable[[int], li
         sys.executable, "-c", BARE_LOOP, candidate.path, str(inputs), str(candidate.threads), str(SETTLING_CALLS)
     ]  # fmt: skip
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
+        asked, answers = process.stdin, process.stdout
+        assert asked is not None
+        assert answers is not None
 
         def take(calls: int) -> list[float]:
-            process.stdin.write(f"{calls}\n")
-            process.stdin.flush()
-            return [float(text) for text in process.stdout.readline().split()]
+            asked.write(f"{calls}\n")
+            asked.flush()
+            return [float(text) for text in answers.readline().split()]
 
         yield take
-        process.stdin.close()
+        asked.close()
 
 
 def median_interval(values: list[float]) -> tuple[float, float]:

@@ -17,6 +17,7 @@ import argparse
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -87,7 +88,7 @@ def read(recognizer: Recognizer, stream: Stream, lengths: dict[str, int]) -> Run
             took.append(elapsed)
 
     for frame in stream.frames:
-        timed(lambda frame=frame: online.push([frame]))
+        timed(partial(online.push, [frame]))
     timed(lambda: [online.finish()])
     return Run(tuple(updates), tuple(took))
 
