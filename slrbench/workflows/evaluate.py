@@ -182,7 +182,9 @@ def left_out_notes(corpus: Corpus, split: str | None = None) -> tuple[str, ...]:
         return ()
     named = ", ".join(f"{one.clip_id} ({one.reason})" for one in left[:NAMED])
     more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
-    return (f"{len(left)} annotated clips{f' of {split}' if split else ''} are left out: {named}{more}",)
+    where = f" of {split}" if split else ""
+    words = f"1 annotated clip{where} is" if len(left) == 1 else f"{len(left)} annotated clips{where} are"
+    return (f"{words} left out: {named}{more}",)
 
 
 def _vocabulary(card: CheckpointCard | None, corpus: Corpus, *, asked_for: bool) -> tuple[Vocabulary, tuple[str, ...]]:
