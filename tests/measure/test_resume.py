@@ -16,6 +16,7 @@ from slrbench.errors import ExitCode
 from slrbench.measure.journal import JOURNAL_NAME
 from slrbench.measure.process import Worker
 from slrbench.reporting.store import read_report
+from slrbench.workflows.bench_journal import begun_in
 
 NETWORK = "student:width_mult=0.35,conv_channels=8,lstm_hidden=8,lstm_layers=1,num_classes=5,size=32"
 ASKED = ["--untrained", NETWORK, "--backend", "onnx", "--quick", "--threads", "1", "--frames", "8"]
@@ -51,7 +52,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a benchmark that was killed in its fourth visit of six."""
     folder = tmp_path_factory.mktemp("killed") / "report"
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, "4", "bench", *ASKED, "-o", str(folder)],
+        [sys.executable, "-c", KILLED, "4", "bench", *ASKED, "--cache", "clips", "-o", str(folder)],
+        cwd=folder.parent,
         start_new_session=True,
         capture_output=True,
         text=True,
@@ -126,6 +128,7 @@ def test_the_cache_of_clips_is_no_condition_of_measuring(
         return real(self, op, **arguments)
 
     monkeypatch.setattr(Worker, "ask", ask)
+    assert begun_in(folder).options.cache == killed.parent / "clips", "wherever it is resumed from"
     assert run(*ASKED, "--cache", tmp_path / "clips", "--resume", folder) == ExitCode.OK
     assert len(rounds) == 3, "three of six visits were measured before"
 
