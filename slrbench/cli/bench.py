@@ -62,7 +62,7 @@ def command(
     ] = False,
     threads: Annotated[
         str | None,
-        typer.Option("--threads", metavar="LIST", help="Threads, the same for every backend; all cores by default."),
+        typer.Option("--threads", metavar="LIST", help="Threads, the same for every backend; one per physical core."),
     ] = None,
     batch: Annotated[str, typer.Option("--batch", metavar="LIST", help="Clips of one call.")] = "1",
     frames: Annotated[str, typer.Option("--frames", metavar="LIST", help="Frames of a clip.")] = "32",

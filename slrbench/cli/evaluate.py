@@ -40,7 +40,7 @@ def command(
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Most clips in one call.")] = 8,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Threads of the runtime (every core).")
+        int | None, typer.Option("--threads", min=1, help="Threads of the runtime; one per physical core by default.")
     ] = None,
     decoder: Annotated[
         str,

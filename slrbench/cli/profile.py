@@ -21,7 +21,7 @@ def command(
     device: Annotated[
         str | None, typer.Option("--device", help="cpu, or cuda:N for an engine; by default where the file runs.")
     ] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores by default.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; one per physical core.")] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Clips of a call.")] = 1,
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of a clip.")] = 32,
     size: Annotated[

@@ -46,7 +46,7 @@ def command(
         str | None, typer.Option("--device", help="cpu, cuda or cuda:N; the CPU by default, the GPU for engines.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Threads of the runtime (every core).")
+        int | None, typer.Option("--threads", min=1, help="Threads of the runtime; one per physical core by default.")
     ] = None,
     fit: Annotated[
         str,

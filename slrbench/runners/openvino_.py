@@ -3,11 +3,9 @@
 Shapes: B clips, T frames, T' output steps, C classes.
 """
 
-import functools
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,14 @@ from numpy.typing import NDArray
 from slrbench.errors import BadInputError, RunFailedError
 from slrbench.runners.inputs import artifact_files, check_artifact_file, check_input_kind, check_video
 from slrbench.runners.options import check_options
+
+_CORE = ov.Core()
+"""The process's one core, which is never let go of.
+
+With its core the CPU plugin goes, and puts back the alternate signal stack that it found. Where two plugins go in the
+order in which they came, or one goes in another thread, the process is left with a stack that is no longer mapped, and
+the next signal with a handler kills it (OpenVINO 2026.4).
+"""
 
 _PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 _ELEMENT_TYPES = {"float32": "f32", "uint8": "u8"}
@@ -130,29 +136,9 @@ class OpenVinoRunner:
         self._request = None
 
 
-_ONE_AT_A_TIME = Lock()
-
-
-@functools.cache
-def _made_core() -> Any:
-    return ov.Core()
-
-
-def _core() -> Any:
-    """The process's one core, which is never let go of; also where several threads ask for it first.
-
-    With its last core the CPU plugin goes, and puts back the alternate signal stack that it found. Where two plugins go
-    in the order in which they came, or one goes in another thread, the process is left with a stack that is no longer
-    mapped, and the next signal with a handler kills it (OpenVINO 2026.4).
-    """
-    with _ONE_AT_A_TIME:
-        return _made_core()
-
-
 def _compile(path: Path, threads: int, input_kind: str, *, streams: int = 1, count: bool = False) -> Any:
-    core = _core()
     try:
-        model = core.read_model(path)
+        model = _CORE.read_model(path)
     except RuntimeError as error:
         raise BadInputError(
             f"{path} is not an OpenVINO IR that OpenVINO {ov.__version__} can read: {_last_line(error)}",
@@ -166,7 +152,7 @@ def _compile(path: Path, threads: int, input_kind: str, *, streams: int = 1, cou
             f"{path} takes {found}, expected {_ELEMENT_TYPES[input_kind]} for {input_kind} input",
             hint="--input says which flavour of artifact is meant",
         )
-    return core.compile_model(
+    return _CORE.compile_model(
         model,
         "CPU",
         {

@@ -66,7 +66,7 @@ def evaluate_path(
         backend: which file of a checkpoint's folder is meant, ``torch`` where it is not given; for an artifact it must
             be the artifact's own.
         batch: most clips in one call; clips of equal length only go together.
-        threads: threads of the runtime; every core where it is not given.
+        threads: threads of the runtime; one per physical core where it is not given.
         decoding: how log-probabilities become glosses.
         scoring: name of a convention (``slrbench.scoring``); the corpus's own where it is not given.
         alignment: ``unit`` or ``sclite``; the convention's where it is not given.

@@ -61,7 +61,7 @@ class Recognizer:
             path: a checkpoint's folder or file, an artifact with its card beside it, or an archive that pack wrote.
             backend: which file of a folder is meant, ``torch`` (the checkpoint) where it is not given.
             device: ``cpu``, ``cuda`` or ``cuda:N``; the GPU for engines and the CPU for all else where it is not given.
-            threads: threads of the runtime; every core where it is not given.
+            threads: threads of the runtime; one per physical core where it is not given.
             fit: what to do with frames of another aspect ratio than the network's: ``squash`` them as a whole, as
                 evaluation does, or ``crop`` them around their centre.
             decoder: ``greedy``, or ``beam:N`` for prefix beam search.

@@ -58,7 +58,7 @@ def open_target(target: Target, *, device: str | None = None, threads: int | Non
     Args:
         target: what to open.
         device: the GPU for engines and the CPU for all else where it is not given.
-        threads: threads of the runtime; one for each physical core where it is not given.
+        threads: threads of the runtime; one per physical core where it is not given.
 
     Raises:
         BadInputError: the file is damaged, or another than its hash says.
