@@ -125,6 +125,7 @@ def _run_rounds(
     while (order := session.order_of(round_)) is not None:
         measured = False
         for group in session.groups_of(order):
+            session.open_group(group, round_)
             for turn, index in session.turns_of(group, round_):
                 cell = session.cells[index]
                 if turn == 0 and on_visit is not None and session.is_due(cell, round_):

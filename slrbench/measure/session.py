@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from slrbench.measure.journal import Journal
 from slrbench.measure.opening import Infer, infer_with, open_in
 from slrbench.measure.order import shuffled, to_narrow
 from slrbench.measure.process import Worker, WorkerKilledError
+from slrbench.measure.scattered_memory import set_aside
 from slrbench.measure.settings import TARGET, MeasureSettings
 from slrbench.measure.timing_inputs import InputFiles, InputSource, InputStore
 from slrbench.measure.turns import rule_of_turn
@@ -195,6 +197,17 @@ class Session:
         size = self.settings.most_workers
         return [tuple(order[first : first + size]) for first in range(0, len(order), size)]
 
+    def open_group(self, group: Sequence[int], round_: int) -> None:
+        """Start the processes that candidates lack in this round, one after another, on memory of the same kind."""
+        due = [cell for cell in (self.cells[index] for index in group) if self.is_due(cell, round_)]
+        for cell in due:
+            if cell.worker is not None and self._is_stale(cell, round_):
+                cell.stop()
+        if missing := [cell for cell in due if cell.worker is None]:
+            with set_aside():
+                for cell in missing:
+                    self._attempt(cell, partial(self._worker_of, cell, round_))
+
     def turns_of(self, group: Sequence[int], round_: int) -> Iterator[tuple[int, int]]:
         """Turn and candidate, one after another, each turn in an order of its own."""
         for turn in range(self.settings.turns):
@@ -235,7 +248,7 @@ class Session:
         if cell.error is None:
             self._attempt(cell, lambda: at_end(cell.candidate, infer))
 
-    def _attempt(self, cell: Cell, action: Callable[[], None]) -> None:
+    def _attempt(self, cell: Cell, action: Callable[[], object]) -> None:
         try:
             action()
         except SlrbenchError as error:
@@ -246,8 +259,6 @@ class Session:
             cell.failures += 1
 
     def _take_turn(self, cell: Cell, round_: int, turn: int) -> None:
-        if turn == 0 and self._is_stale(cell, round_):
-            cell.stop()
         rested = cell.worker is not None
         worker = self._worker_of(cell, round_)
         begin = perf_counter_ns()

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -108,6 +109,30 @@ def test_every_process_gives_a_cold_start(
     assert len(found.cold_starts) == 3
     assert found.cold_start_parts_s in found.cold_starts
     assert found.process_of == (0,) * 5 + (1,) * 5 + (2,) * 5
+
+
+def test_processes_start_together_while_scattered_memory_is_set_aside_and_before_anything_is_timed(
+    make_candidate: MakeCandidate, brief: MeasureSettings, rounds_asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    ask = WorkerHere.ask
+
+    def note(self: WorkerHere, op: str, *, limit_s: float, **arguments: Any) -> dict[str, Any]:
+        events.append(op)
+        return ask(self, op, limit_s=limit_s, **arguments)
+
+    @contextmanager
+    def set_aside() -> Iterator[int]:
+        events.append("hold")
+        yield 1
+        events.append("let go")
+
+    monkeypatch.setattr(WorkerHere, "ask", note)
+    monkeypatch.setattr(session_module, "set_aside", set_aside)
+    measure([make_candidate()], replace(brief, rounds=3, processes=2, turns=1), baseline=0)
+    starts, measured = ["hold", *["open", "inputs", "warm_up"] * 2, "let go"], ["turn"] * 2 + ["round"] * 2
+    found = [event for event in events if event not in ("extras", "infer")]
+    assert found in (starts + measured * 2 + starts + measured, starts + measured + starts + measured * 2)
 
 
 @pytest.mark.parametrize("stop_at", range(1, 6))
