@@ -19,6 +19,7 @@ _PARTS = {
     "buffers": "inputs and outputs",
     "peak": "the most that it used at a time",
     "reserved": "what it took from the driver",
+    "first_call": "for a moment in the first call, while kernels are chosen",
 }
 """What a runtime says of its device memory, and what that means."""
 
@@ -72,10 +73,10 @@ def _memories(lines: Sequence["Line"], memory: dict[tuple[Any, ...], dict[str, i
     body = []
     for line in lines:
         of_row = memory.get(_key(line.any), {})
-        parts = [f"{name} {megabytes(of_row[name])}" for name in _PARTS if name in of_row]
+        parts = [f"{name.replace('_', ' ')} {megabytes(of_row[name])}" for name in _PARTS if name in of_row]
         body.append((*_who(line), ", ".join(parts), megabytes(of_row.get("process"))))
     named = [name for name in _PARTS if any(name in of_row for of_row in memory.values())]
-    explained = "; ".join(f"{name}: {_PARTS[name]}" for name in named)
+    explained = "; ".join(f"{name.replace('_', ' ')}: {_PARTS[name]}" for name in named)
     return paragraphs(
         table(["Model", "Backend", "B x T", "As the runtime says (MB)", "Process"], body, left=4),
         "Process: the most device memory (MB) that the whole process held, as the driver counts it."

@@ -21,6 +21,7 @@ Shape = tuple[int, ...]
 RTX_SUFFIX = ".rtx.engine"
 _PROFILE = 0
 _EXPORT_AGAIN = "python -m slrbench export MODEL --formats trt    on this machine builds one that runs here"
+_TENSORRT_ITSELF = "pip install -e '.[gpu]' brings TensorRT, which knows this GPU; then export --formats trt here again"
 _SEE_DRIVER = "nvidia-smi shows the driver; python -m slrbench doctor shows what is available"
 _MORE_MEMORY = "end what else uses the GPU, or export with a smaller --batch or --frames range"
 _REFUSALS = (
@@ -225,6 +226,8 @@ class Engine:
             return RunFailedError(f"{self._who} cannot load {path.name}: {reason}", hint=_MORE_MEMORY)
         if any(word in text for word in ("cuda runtime", "cudaerror", "cuda initialization", "cuda driver")):
             return UnavailableError(f"{self._who} cannot load {path.name} here: {reason}", hint=_SEE_DRIVER)
+        if "does not support this compute capability" in text:
+            return BadInputError(f"{path} cannot run on this GPU: {self._who} says: {reason}", hint=_TENSORRT_ITSELF)
         what = next(
             (verdict for words, verdict in _REFUSALS if any(word in text for word in words)),
             "is damaged, or was built by another version or for another GPU",

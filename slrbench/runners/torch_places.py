@@ -111,11 +111,18 @@ class CudaPlace:
         self._begin = torch.cuda.Event(enable_timing=True)
         self._end = torch.cuda.Event(enable_timing=True)
         self._has_run = False
+        self._shapes: set[tuple[int, ...]] = set()
+        self._new_shape = False  # what was staged last is the first of its shape
+        self._searches = False  # the call under way is the first one at its shape
+        self._first_call_bytes = 0
         self._pinned: dict[tuple[tuple[int, ...], torch.dtype], torch.Tensor] = {}
         torch.cuda.reset_peak_memory_stats(self.device)
 
     def stage(self, video: NDArray[Any]) -> torch.Tensor:
         """Copied into pinned memory, and from there enqueued to the device."""
+        if video.shape not in self._shapes:
+            self._shapes.add(video.shape)
+            self._new_shape = True
         source = torch.from_numpy(video)
         self._stream.synchronize()  # a copy out of the same buffer may still be under way
         buffer = self._buffer(source)
@@ -126,6 +133,7 @@ class CudaPlace:
     @contextmanager
     def enqueue(self) -> Iterator[None]:
         """The runner's stream, with an event before and one after."""
+        self._searches, self._new_shape = self._new_shape, False
         with torch.cuda.stream(self._stream):
             self._begin.record(self._stream)
             yield
@@ -135,6 +143,12 @@ class CudaPlace:
     def synchronize(self) -> None:
         """Wait for the stream."""
         self._stream.synchronize()
+        if self._searches:
+            # cuDNN tries kernels with as much memory as it can have, and gives it back: tensors of the student took
+            # 20 GB of an H200 at some moment, and the process held 1 GB of it when its rounds ended.
+            self._first_call_bytes = max(self._first_call_bytes, torch.cuda.max_memory_allocated(self.device))
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self._searches = False
 
     def fetch(self, tensor: torch.Tensor) -> NDArray[Any]:
         """Copied through pinned memory into an array of its own."""
@@ -152,10 +166,15 @@ class CudaPlace:
         return self._begin.elapsed_time(self._end) / 1e3 if self._has_run else None
 
     def memory(self) -> dict[str, int]:
-        """``peak``: most that tensors have held; ``reserved``: most that torch has taken from the driver for them."""
+        """Bytes of the device, each the most at a time.
+
+        ``peak``: that tensors have held; ``reserved``: that torch has taken from the driver for them; both without the
+        first call at a shape, in which cuDNN searches its kernels. ``first_call``: that tensors held in such calls.
+        """
         return {
             "peak": torch.cuda.max_memory_allocated(self.device),
             "reserved": torch.cuda.max_memory_reserved(self.device),
+            "first_call": self._first_call_bytes,
         }
 
     def describe(self) -> dict[str, Any]:

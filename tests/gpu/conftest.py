@@ -24,10 +24,15 @@ OLD_GPU = "needs a GPU of compute capability 8.0 or later"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip everything here without a GPU; with one, what its libraries warn of is shown and fails nothing."""
+    """Skip everything here without a GPU; with one, what its libraries warn of is shown and fails nothing.
+
+    Tests that ask for the fixture ``tensorrt`` are marked as such, so that they can be left out.
+    """
     for item in items:
         if not item.path.is_relative_to(HERE):
             continue
+        if "tensorrt" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.tensorrt)
         item.add_marker(pytest.mark.filterwarnings("default"))
         if not gpu_is_visible():
             item.add_marker(pytest.mark.skip(reason=NO_GPU))
@@ -85,16 +90,22 @@ def engines(
 
 
 @pytest.fixture(scope="session")
-def student(engines: dict[str, "ExportResult"]) -> Path:
-    """The folder of the tiny student with its engines and ONNX files; do not change it."""
-    return engines["student"].manifest_path.parent
+def student(checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tiny student with its ONNX files, fp32 and fp16; do not change it."""
+    import shutil
+
+    from slrbench.workflows.export import export_model
+
+    copied = shutil.copytree(checkpoints["student"], tmp_path_factory.mktemp("student") / "tiny-student")
+    export_model(copied, formats=("onnx",), precisions=("fp32", "fp16")).raise_for_failures()
+    return copied
 
 
 @pytest.fixture(scope="session")
-def student_engine(engines: dict[str, "ExportResult"], student: Path) -> Path:
+def student_engine(engines: dict[str, "ExportResult"]) -> Path:
     """The tiny student's fp32 engine."""
     found = [e.artifact for e in engines["student"].entries if e.artifact.format == "trt"]
-    return student / next(artifact.path for artifact in found if artifact.precision == "fp32")
+    return engines["student"].manifest_path.parent / next(a.path for a in found if a.precision == "fp32")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Everything that needs an NVIDIA GPU, in one command: ``python tests/gpu/run.py [--dry-run] [--quick]``.
+"""Everything that needs an NVIDIA GPU, in one command: ``python tests/gpu/run.py``.
 
 The tests, then exports and the benchmark that README's table is made of, all into ``reports/<date>-gpu``. A step that
 fails does not stop the others. Exit codes: 0 everything passed, 1 a step failed, 3 no GPU is visible.
@@ -24,22 +24,23 @@ PRECISIONS = "fp32,tf32,fp16"
 NO_GPU = "no CUDA device is visible: nothing was run; it needs an NVIDIA GPU and pip install -e '.[gpu]'"
 
 
-def commands(folder: Path, *, quick: bool) -> list[list[str]]:
+def commands(folder: Path, *, quick: bool = False, tensorrt: bool = True) -> list[list[str]]:
     """The tests, the exports and the benchmark, to be run from the root, with ``folder`` for what they write."""
     slrbench = [sys.executable, "-m", "slrbench"]
     networks = [f"{architecture}:size={size}" for size in SIZES for architecture in ("teacher", "student")]
+    engines = "trt," if tensorrt else ""
     return [
         [
-            sys.executable, "-m", "pytest", "tests/gpu", "-m", "gpu", "-q", "--no-header", "--tb=short",
-            "--disable-warnings",
+            sys.executable, "-m", "pytest", "tests/gpu", "-m", "gpu" if tensorrt else "gpu and not tensorrt", "-q",
+            "--no-header", "--tb=short", "--disable-warnings",
         ],
         [
-            *slrbench, "export", *MODELS, "--formats", "onnx,trt", "--precision", PRECISIONS,
+            *slrbench, "export", *MODELS, "--formats", f"{engines}onnx", "--precision", PRECISIONS,
             "--batch", f"1:1:{max(BATCHES)}", "--frames", f"1:{FRAMES}:256",
         ],
         [
             *slrbench, "bench", *MODELS, *(word for network in networks for word in ("--untrained", network)),
-            "--backend", "trt,onnx,torch", "--device", "cuda", "--provider", "cuda", "--precision", PRECISIONS,
+            "--backend", f"{engines}onnx,torch", "--device", "cuda", "--provider", "cuda", "--precision", PRECISIONS,
             "--batch", ",".join(map(str, BATCHES)), "--frames", str(FRAMES), *(["--quick"] if quick else []),
             "--output", str(folder),
         ],
@@ -51,9 +52,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dry-run", action="store_true", help="print the commands instead of running them")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds of the benchmark")
+    parser.add_argument("--without-tensorrt", action="store_true", help="leave out what needs TensorRT")
     chosen = parser.parse_args(arguments)
     folder = report_folder(ROOT / "reports", "gpu").relative_to(ROOT)
-    steps = commands(folder, quick=chosen.quick)
+    steps = commands(folder, quick=chosen.quick, tensorrt=not chosen.without_tensorrt)
     if chosen.dry_run:
         for step in steps:
             _say(shlex.join(step))

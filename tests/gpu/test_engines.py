@@ -133,6 +133,7 @@ def test_a_timing_cache_of_something_else_is_replaced(build: Build, recurrent_gr
     assert again["used"] is True
 
 
+@pytest.mark.usefixtures("tensorrt")
 def test_several_builds_report_latency_and_parity_and_keep_the_best(
     checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -50,7 +50,7 @@ def test_an_fp16_file_computes_in_fp16_on_the_cuda_provider(student: Path) -> No
 
 
 @pytest.mark.usefixtures("ampere")
-@pytest.mark.parametrize("backend", ["torch", "onnx", "trt"])
+@pytest.mark.parametrize("backend", ["torch", "onnx", pytest.param("trt", marks=pytest.mark.tensorrt)])
 def test_tf32_is_on_where_it_was_asked_for_and_off_elsewhere(
     request: pytest.FixtureRequest, repository: Path, tmp_path: Path, backend: str
 ) -> None:

@@ -66,6 +66,13 @@ LOAD_ERRORS = [
     ),
     ("The engine cannot run on this GPU, which has compute capability 9.0", BadInputError, "was built for another GPU"),
     (
+        "API Usage Error (The engine cannot run on this GPU, which has compute capability 9.0. Supported compute "
+        "capabilities: 8.0. TensorRT-RTX does not support this compute capability, so the engine cannot be rebuilt for "
+        "it.",
+        BadInputError,
+        "cannot run on this GPU",
+    ),
+    (
         "Serialization assertion header.magicTag == kEXPECTED_MAGIC_TAG failed.",
         BadInputError,
         "or was built by another",

@@ -185,6 +185,7 @@ class FakeCuda:
     """``torch.cuda`` on host memory: writes down what is asked of it, in order."""
 
     def __init__(self) -> None:
+        self.peak = 7
         self.log: list[str] = []
         self.inside: list[str] = []
         fake = self
@@ -221,10 +222,11 @@ class FakeCuda:
     def set_device(self, device: torch.device) -> None:
         self.log.append("device set")
 
-    def reset_peak_memory_stats(self, device: torch.device) -> None: ...
+    def reset_peak_memory_stats(self, device: torch.device) -> None:
+        self.peak = 7
 
     def max_memory_allocated(self, device: torch.device) -> int:
-        return 7
+        return self.peak
 
     def max_memory_reserved(self, device: torch.device) -> int:
         return 9
@@ -268,10 +270,29 @@ def test_a_run_stands_between_two_events_on_the_runners_own_stream(cuda: FakeCud
     runner.synchronize()
     assert cuda.log[-1] == "synchronize"
     assert runner.device_seconds() == 0.0125
-    assert runner.device_memory() == {"peak": 7, "reserved": 9}
+    assert runner.device_memory() == {"peak": 7, "reserved": 9, "first_call": 7}
     assert runner.requested["device"] == "cuda:1"
     assert (runner.actual["gpu"], runner.actual["compute_capability"]) == ("NVIDIA Something", "9.0")
     np.testing.assert_array_equal(runner.fetch(pending), module(torch.from_numpy(video)).detach().numpy())
+
+
+def test_what_the_first_call_at_a_shape_takes_stands_apart_from_the_peak(cuda: FakeCuda, video: Any) -> None:
+    place = CudaPlace("cuda")
+    runner = ModuleRunner("torch", Tiny().eval(), threads=1, input_kind="float32", normalise_here=True, place=place)
+
+    def run(clip: Any, peak: int) -> dict[str, int]:
+        staged = runner.stage(clip)
+        runner.synchronize()  # as whoever times the copy alone does
+        pending = runner.run(staged)
+        cuda.peak = peak  # what the kernels that cuDNN tries take, or a usual call
+        runner.synchronize()
+        runner.fetch(pending)
+        memory: dict[str, int] = runner.device_memory()
+        return memory
+
+    assert run(video, 2000) == {"peak": 7, "reserved": 9, "first_call": 2000}
+    assert run(video, 11) == {"peak": 11, "reserved": 9, "first_call": 2000}
+    assert run(video[:, :, :1], 3000) == {"peak": 7, "reserved": 9, "first_call": 3000}
 
 
 @pytest.mark.parametrize("word", ["cuda", "cuda:0", "cuda:1"])
