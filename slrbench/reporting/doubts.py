@@ -24,6 +24,9 @@ WIDEST = 0.1
 LEAST_SHARE = 0.9
 """Share of resamples in which the recommended row should be the one that is chosen."""
 
+INCOMPLETE = "incomplete: "
+"""How the note begins of a report that was written before its benchmark had ended."""
+
 FEWEST_WORDS = 200
 """Reference words below which a WER is too coarse to decide on: one word is half a percentage point."""
 
@@ -33,6 +36,7 @@ def doubts(report: Report) -> list[str]:
     if not report.summary:
         return []
     found = [
+        *(note[0].upper() + note[1:] for note in report.notes if note.startswith(INCOMPLETE)),
         session_words(report.noise_floor),
         _load(report),
         _rows(

@@ -19,6 +19,7 @@ from slrbench.records import (
     TrainingFigures,
 )
 from slrbench.reporting.derive import derive
+from slrbench.reporting.doubts import INCOMPLETE
 from slrbench.training.card import CheckpointCard
 from slrbench.workflows.bench_axes import Axes
 from slrbench.workflows.bench_candidates import BenchModel, Plan
@@ -128,7 +129,7 @@ class Draft:
             return notes
         if rounds_done is not None:
             wanted = f" of {self.settings.rounds}" if rounds_done <= self.settings.rounds else ""
-            return [f"incomplete: {rounds_done}{wanted} rounds, no WER yet", *notes]
+            return [f"{INCOMPLETE}{rounds_done}{wanted} rounds, no WER yet", *notes]
         if result.control_error is not None and result.baseline is not None:
             notes.append(f"no noise floor: the baseline's second copy failed: {result.control_error.message}")
         budget = self.settings.budget_s

@@ -69,6 +69,13 @@ def test_each_doubt_is_said_under_the_results_and_in_the_headline(golden_report:
     assert words in " ".join(render_decision(report).split())
 
 
+def test_a_report_of_a_benchmark_that_had_not_ended_says_so_first(golden_report: Report) -> None:
+    noted = {"notes": ("incomplete: 6 of 6 rounds, no WER yet", "something else")}
+    report = _with_load(golden_report, 9.0).model_copy(update=noted)
+    assert doubts(report)[0] == "Incomplete: 6 of 6 rounds, no WER yet"
+    assert [words for words in doubts(report) if "else" in words] == []
+
+
 def test_nothing_measured_is_nothing_to_doubt(golden_report: Report) -> None:
     assert doubts(_with_load(golden_report, 9.0).model_copy(update={"summary": ()})) == []
 
