@@ -48,7 +48,7 @@ def loadgen_table(load: Sequence[LoadRun]) -> str:
     """LoadGen's scenarios: the figure, latencies from intended arrival, and how LoadGen's result agrees with ours."""
     by_candidate: dict[str, list[LoadRun]] = {}
     for run in _of_loadgen(load):
-        by_candidate.setdefault(_name(run.candidate), []).append(run)
+        by_candidate.setdefault(load_name(run.candidate, load), []).append(run)
     headers = ["Scenario", "Figure", "", "p50 (ms)", "p90 (ms)", "p99 (ms)", "Queries", "Valid", "Agrees"]
     # A table each: a name beside nine columns would leave no room on a screen.
     return paragraphs(
@@ -112,11 +112,11 @@ def streams_table(load: Sequence[LoadRun]) -> str:
         return ""
     bound = milliseconds(runs[0].settings.get("latency_bound_s"))
     headers = ["Candidate", "Streams", f"p99 of {bound} (ms)", "At most", "Clips", "Sure"]
-    return table(headers, map(_streams_cells, runs), left=1)
+    return table(headers, [_streams_cells(run, load) for run in runs], left=1)
 
 
 def _stream_lines(load: Sequence[LoadRun]) -> str:
-    return bullets(map(stream_words, _of_streams(load)))
+    return bullets(stream_words(run, load) for run in _of_streams(load))
 
 
 def _streams_note(load: Sequence[LoadRun]) -> str:
@@ -132,10 +132,10 @@ def _streams_note(load: Sequence[LoadRun]) -> str:
     )
 
 
-def _streams_cells(run: LoadRun) -> Cells:
+def _streams_cells(run: LoadRun, load: Sequence[LoadRun]) -> Cells:
     best, _ = _around(run)
     return (
-        _name(run.candidate),
+        load_name(run.candidate, load),
         MISSING if run.figure is None else int(run.figure),
         *(MISSING if best is None else milliseconds(value(best)) for value in (p99_of, _bound_of)),
         run.samples,
@@ -169,11 +169,16 @@ def _tail_words(point: dict[str, float], of: str = "") -> str:
     return f"longest {milliseconds(tail_of(point))} ms{of}"
 
 
-def stream_words(run: LoadRun) -> str:
-    """``student on onnx sustains 7 streams: p99 143 ms of 200; at 8: longest 412 ms, ended early``."""
+def stream_words(run: LoadRun, load: Sequence[LoadRun] = ()) -> str:
+    """``student on onnx sustains 7 streams: p99 143 ms of 200; at 8: longest 412 ms, ended early``.
+
+    Args:
+        run: which.
+        load: all runs of the report, from which the name tells it.
+    """
     best, worse = _around(run)
     bound = milliseconds(run.settings.get("latency_bound_s"))
-    name = _name(run.candidate)
+    name = load_name(run.candidate, load)
     more = ""
     if worse is not None:
         early = ", ended early" if worse.get("samples", 0.0) < worse.get("planned", 0.0) else ""
@@ -195,9 +200,17 @@ def _around(run: LoadRun) -> tuple[dict[str, float] | None, dict[str, float] | N
 
 
 def _reasons(load: Sequence[LoadRun]) -> str:
-    return bullets(f"{_name(run.candidate)}, {run.scenario}: {run.reason}" for run in load if run.reason)
+    return bullets(f"{load_name(run.candidate, load)}, {run.scenario}: {run.reason}" for run in load if run.reason)
 
 
-def _name(candidate: Candidate) -> str:
-    batch = "" if candidate.batch == 1 else f", {candidate.batch} x {candidate.frames}"
-    return f"{candidate.model} on {backend_on(candidate)}{batch}"
+def load_name(candidate: Candidate, load: Sequence[LoadRun]) -> str:
+    """``student on onnx, 1 x 64``: with whatever of shape, size and threads the runs of this load differ in."""
+    others = [run.candidate for run in load]
+    shapes, sizes = {(c.batch, c.frames) for c in others}, {(c.height, c.width) for c in others}
+    said = [
+        f"{candidate.model} on {backend_on(candidate)}",
+        f"{candidate.batch} x {candidate.frames}" if candidate.batch != 1 or len(shapes) > 1 else "",
+        f"{candidate.height} x {candidate.width} px" if len(sizes) > 1 else "",
+        f"threads {candidate.threads}" if len({c.threads for c in others}) > 1 else "",
+    ]
+    return ", ".join(word for word in said if word)

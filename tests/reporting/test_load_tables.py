@@ -6,6 +6,7 @@ import pytest
 
 from slrbench.records import Candidate, LoadRun, Report
 from slrbench.reporting.display import MISSING
+from slrbench.reporting.html.page import render_html
 from slrbench.reporting.load_tables import load_section, load_summary, stream_words, streams_of, streams_table
 from slrbench.reporting.render_markdown import render_decision, render_markdown
 
@@ -127,3 +128,17 @@ def test_streams_that_are_not_sure_are_not_given_and_none_is_a_number(candidate:
     assert streams_of((streams_run(candidate, valid=False),), candidate) is None
     assert streams_of((streams_run(candidate, valid=False, figure=0.0),), candidate) == 0
     assert streams_of((streams_run(candidate, valid=False, figure=None),), candidate) is None
+
+
+def test_runs_of_one_file_at_two_shapes_are_told_apart(golden_report: Report, candidate: Candidate) -> None:
+    longer = candidate.model_copy(update={"frames": 2 * candidate.frames})
+    load = (streams_run(candidate), streams_run(longer))
+    found = load_section(load)
+    for each in (candidate, longer):
+        name = f"{each.model} on {each.backend}, 1 x {each.frames}"
+        assert f"{name} sustains 7 streams" in found
+        assert f"| {name} " in streams_table(load)
+        assert f"{name}: camera streams" in render_html(golden_report.model_copy(update={"load": load}))
+    assert f"1 x {candidate.frames}" not in load_section(load[:1])
+    threads = (load[0], streams_run(candidate.model_copy(update={"threads": candidate.threads + 1})))
+    assert f", threads {candidate.threads + 1} sustains 7 streams" in load_section(threads)

@@ -11,8 +11,8 @@ from slrbench.reporting.html.charts.scale import Scale
 from slrbench.reporting.html.figure import figure, panels
 from slrbench.reporting.html.from_markdown import table_html
 from slrbench.reporting.html.markup import Markup
-from slrbench.reporting.html.names import model_class, name_of
-from slrbench.reporting.load_tables import tail_of
+from slrbench.reporting.html.names import model_class
+from slrbench.reporting.load_tables import load_name, tail_of
 
 _WITHIN = "within"
 
@@ -22,7 +22,11 @@ _SHOWN = 8
 
 def load_figure(report: Report) -> Markup | None:
     """The searches drawn; None where there was none."""
-    drawn = [(f"{name_of(run.candidate)}: {_scenario(run)}", _panel(report, run)) for run in report.load if _curve(run)]
+    drawn = [
+        (f"{load_name(run.candidate, report.load)}: {_scenario(run)}", _panel(report, run))
+        for run in report.load
+        if _curve(run)
+    ]
     if not drawn:
         return None
     caption = (
@@ -97,14 +101,14 @@ def _panel(report: Report, run: LoadRun) -> Markup:
             log=None,
         ),
         draw,
-        f"{name_of(run.candidate)}, {_scenario(run)}: p99, or the longest latency, over {axis}. {said}.{limit} "
-        f"Result: {_figure(run)}.",
+        f"{load_name(run.candidate, report.load)}, {_scenario(run)}: p99, or the longest latency, over {axis}. "
+        f"{said}.{limit} Result: {_figure(run)}.",
     )
 
 
 def _points(runs: Sequence[LoadRun]) -> Markup:
     rows = [
-        (name_of(run.candidate), _scenario(run), "yes" if within else "no", f"{at:g}", milliseconds(tail))
+        (load_name(run.candidate, runs), _scenario(run), "yes" if within else "no", f"{at:g}", milliseconds(tail))
         for run in runs
         for at, tail, within in _curve(run)
     ]
