@@ -8,7 +8,8 @@ from slrbench.reporting.display import MISSING, TIME_UNITS, TimeUnit, off_percen
 from slrbench.reporting.markdown import Cells, bullets, first_that_fits, paragraphs, table
 from slrbench.reporting.naming import Naming
 from slrbench.reporting.statistics import marked_samples
-from slrbench.statistics.percentiles import MIN_SAMPLES, samples_missing
+from slrbench.statistics.drift import Drift, drift_of_others
+from slrbench.statistics.percentiles import MIN_SAMPLES, median_of_each_round, samples_missing
 
 if TYPE_CHECKING:
     from slrbench.reporting.tables import Line
@@ -20,6 +21,11 @@ _FEW_ROUNDS = 10
 
 _MARKED = 0.05
 """Share of samples from which contention is named as a reason."""
+
+_SPEED = "the machine's speed changed"
+
+_EXPLAINED = 0.5
+"""Share of a candidate's variance over rounds from which the machine's changing speed is named as a reason."""
 
 _PERCENTILES = {0.90: ("p90_s", "p90_bound_s"), 0.95: ("p95_s", "p95_bound_s"), 0.99: ("p99_s", "p99_bound_s")}
 
@@ -123,7 +129,15 @@ def _wide(report: Report, rows: Iterable[SummaryRow], name: Naming) -> str:
     ]
     if not found:
         return ""
-    return paragraphs(f"Wide intervals, beyond {100 * WIDEST_INTERVAL:g} % of the median, end to end:", bullets(found))
+    about = (
+        "The machine's speed: what the other candidates took in its slowest round over its fastest, on average; it is "
+        "named where it explains at least half of how a row's rounds differ. Ratios are paired by round, so it cancels."
+    )
+    return paragraphs(
+        f"Wide intervals, beyond {100 * WIDEST_INTERVAL:g} % of the median, end to end:",
+        bullets(found),
+        about if any(_SPEED in line for line in found) else "",
+    )
 
 
 def farther_end(row: SummaryRow) -> float:
@@ -143,7 +157,15 @@ def _why_wide(report: Report, row: SummaryRow) -> str:
         reasons.append("warm-up had not settled")
     if 0 < rounds < _FEW_ROUNDS:
         reasons.append(f"{rounds} rounds")
+    drift = None if row.measurement is None else _drift(report, row.measurement)
+    if drift is not None and drift.explained >= _EXPLAINED:
+        reasons.append(f"{_SPEED} by x{drift.ratio:.2f}")
     return ", ".join(reasons) or f"its {rounds} rounds differ by as much"
+
+
+def _drift(report: Report, index: int) -> Drift | None:
+    medians = [median_of_each_round(m.end_to_end_s, m.round_of) for m in report.measurements]
+    return drift_of_others(medians[index], medians[:index] + medians[index + 1 :])
 
 
 def _contention(report: Report, rows: Sequence[SummaryRow], name: Naming) -> str:

@@ -54,6 +54,7 @@ if os.environ.get("SLOWED_BY_S"):
 """
 NAMES = ("model.onnx", "copy.onnx", SLOWED)
 BUSY = "while True: pass"
+Found = tuple[str, Interval | None]  # verdict, and the ratio of times that it rests on
 
 
 def main() -> None:
@@ -101,14 +102,14 @@ def call_s(candidates: Sequence[Candidate], settings: MeasureSettings) -> float:
 
 def run_sessions(candidates: Sequence[Candidate], settings: MeasureSettings, sessions: int, load: str) -> None:
     """All sessions under one load, and the two counts of both methods."""
-    methods: dict[str, Callable[..., dict[str, str]]] = {"interleaved": interleaved, "block after block": in_blocks}
+    methods: dict[str, Callable[..., dict[str, Found]]] = {"interleaved": interleaved, "block after block": in_blocks}
     counts = {method: {name: Counter[str]() for name in NAMES[1:]} for method in methods}
     for session in range(sessions):
         for method, run in methods.items():
             found = run(candidates, settings, seed=session)
-            for name, word in found.items():
+            for name, (word, _) in found.items():
                 counts[method][name][word] += 1
-            words = ", ".join(f"{name} {word}" for name, word in found.items())
+            words = ", ".join(f"{name} {word} {written(ratio)}" for name, (word, ratio) in found.items())
             sys.stdout.write(f"load {load}, session {session + 1}, {method}: {words}\n")
             sys.stdout.flush()
     for method, by_name in counts.items():
@@ -119,20 +120,25 @@ def run_sessions(candidates: Sequence[Candidate], settings: MeasureSettings, ses
         )
 
 
-def interleaved(candidates: Sequence[Candidate], settings: MeasureSettings, *, seed: int) -> dict[str, str]:
+def written(ratio: Interval | None) -> str:
+    """A ratio with its interval."""
+    return f"{ratio.value:.4f} ({ratio.low:.4f} .. {ratio.high:.4f})" if ratio else "(no ratio)"
+
+
+def interleaved(candidates: Sequence[Candidate], settings: MeasureSettings, *, seed: int) -> dict[str, Found]:
     """The verdicts that a report of ``bench`` gives."""
     result = measure(candidates, with_seed(settings, seed), baseline=0)
     report = derive(as_report(result))
     rows = {report.summary[c.row].model: c for c in report.comparisons if report.summary[c.row].scope == "end_to_end"}
-    return {name: rows[name].verdict for name in NAMES[1:]}
+    return {name: (rows[name].verdict, rows[name].ratio) for name in NAMES[1:]}
 
 
-def in_blocks(candidates: Sequence[Candidate], settings: MeasureSettings, *, seed: int) -> dict[str, str]:
+def in_blocks(candidates: Sequence[Candidate], settings: MeasureSettings, *, seed: int) -> dict[str, Found]:
     """One candidate after another, each in one process for as many calls; ratios between parts of their blocks."""
     measured = [measure([c], with_seed(settings, seed, processes=1)).measurements[0] for c in candidates]
     ratios = [block_ratio(each, measured[0]) for each in measured[1:]]
     words = verdicts(ratios, PRACTICAL_THRESHOLD, [settings.rounds] * len(ratios))
-    return {name: word.word for name, word in zip(NAMES[1:], words, strict=True)}
+    return {name: (word.word, ratio) for name, word, ratio in zip(NAMES[1:], words, ratios, strict=True)}
 
 
 def block_ratio(ours: Measurement, theirs: Measurement) -> Interval:
