@@ -116,6 +116,7 @@ class Cell:
             end_to_end_s=self.samples("end_to_end_s"),
             round_of=round_of,
             process_of=self.of_each_sample("process"),
+            turn_of=tuple(turn for visit in self.visits for turn in visit.answer["turn_of"]),
             warmup_s=tuple(value for start in self.starts for value in start.warm_up["samples_s"]),
             warmup_steady=all(start.warm_up["steady"] for start in self.starts),
             throughput_calls=sum(answer["throughput_calls"] for answer in answers),

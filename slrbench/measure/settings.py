@@ -30,8 +30,9 @@ class MeasureSettings:
     """Rounds that visit every candidate."""
     processes: int = 3
     """Fresh processes per candidate over these rounds; each gives a cold start."""
-    turns: int = 7
-    """Turns of each candidate in a round, so that the calls that are compared lie close in time."""
+    turns: int = 14
+    """Turns of each candidate in a round, so that the calls that are compared lie close in time: ``SamplingRule`` asks
+    for as many calls, so that a candidate whose calls are long takes one in each."""
     seed: int = 0
     """Of the order within rounds."""
     sampling: SamplingRule = field(default_factory=SamplingRule)
@@ -49,7 +50,7 @@ class MeasureSettings:
     def quick(cls, *, seed: int = 0) -> "MeasureSettings":
         """Enough for a first table with p50 and p90: 3 rounds of at least 22 calls (66 samples), one process each."""
         sampling = SamplingRule(min_calls=22, min_time_s=0.25, throughput_time_s=0.25, warmup_cap_s=2.0, max_time_s=5.0)
-        return cls(rounds=3, processes=1, turns=4, seed=seed, sampling=sampling)
+        return cls(rounds=3, processes=1, turns=8, seed=seed, sampling=sampling)
 
     def starts_afresh(self, round_: int) -> bool:
         """Whether every candidate gets a new process in this round (counted from 0, one of ``rounds``)."""

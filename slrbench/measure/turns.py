@@ -2,7 +2,8 @@
 
 Shared machines drift within seconds: calls of two candidates a second apart differ by more than the candidates do. So a
 round is made of short turns (measured on a virtual machine of two cores, calls of 6.5 ms: the ratio of two copies'
-medians over a round spread by 9.5 % with 40 calls in a row, by 5 % with 10, by 2 % with turns of one or two).
+medians over a round spread by 9.5 % with 40 calls in a row, by 5 % with 10, by 2 % with turns of one or two). Which
+turn a sample is of is kept, so that ratios are paired by turn.
 """
 
 import math
@@ -40,6 +41,7 @@ class RoundSoFar:
     marks: dict[str, list[int]] = field(default_factory=dict)
     sources: dict[str, bool] = field(default_factory=dict)
     stop_reasons: list[str] = field(default_factory=list)
+    turn_of: list[int] = field(default_factory=list)
 
     def take_turn(
         self,
@@ -55,6 +57,7 @@ class RoundSoFar:
         self.compute_s += samples.compute_s
         self.end_to_end_s += samples.end_to_end_s
         self.device_s += samples.device_s
+        self.turn_of += [len(self.stop_reasons)] * len(samples.compute_s)
         self.stop_reasons.append(samples.stop_reason)
         for reason, indices in watch.marks().items():
             self.marks.setdefault(reason, []).extend(first + index for index in indices)
@@ -66,6 +69,7 @@ class RoundSoFar:
         return {
             "compute_s": self.compute_s,
             "end_to_end_s": self.end_to_end_s,
+            "turn_of": self.turn_of,
             # Either of all calls or of none: a column with gaps could not be read beside the others.
             "device_s": self.device_s if len(self.device_s) == len(self.compute_s) else [],
             "stop_reason": limits[0] if limits else self.stop_reasons[-1],

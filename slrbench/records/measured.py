@@ -119,6 +119,9 @@ class Measurement(Record):
     end_to_end_s: tuple[float, ...] = Field(description="stage + run + synchronize + fetch, the same calls")
     round_of: tuple[int, ...] = Field(description="round in which each sample was taken")
     process_of: tuple[int, ...] = Field(default=(), description="which of the candidate's processes took each sample")
+    turn_of: tuple[int, ...] = Field(
+        default=(), description="turn of its round in which each sample was taken; other candidates' turns lay between"
+    )
     warmup_s: tuple[float, ...] = ()
     warmup_steady: bool = False
     throughput_calls: int = Field(default=0, description="calls of the throughput pass")

@@ -73,7 +73,7 @@ class SummaryRow(Record):
 
 
 class Comparison(Record):
-    """A row against the baseline, paired by round."""
+    """A row against the baseline, paired by turn, or by round where turns are not known."""
 
     row: int = Field(description="index into summary")
     baseline: int = Field(description="index into summary: same scope and shape")
@@ -85,7 +85,7 @@ class Comparison(Record):
 class NoiseFloor(Record):
     """The baseline against itself (A/A): what this session cannot tell apart."""
 
-    ratio: Interval = Field(description="second copy / first copy, end to end, paired by round")
+    ratio: Interval = Field(description="second copy / first copy, end to end, paired as comparisons are")
     threshold: float = Field(description="practical threshold, a share such as 0.02")
     valid: bool | None = Field(
         description="true: the copies agree to 10 %; false: they differ, or may differ by more; null: not known"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from slrbench.records import Accuracy, Comparison, Interval, NoiseFloor, Report, ScalingFit, SummaryRow
-from slrbench.reporting.comparisons import effective_threshold, floor_state
+from slrbench.reporting.comparisons import effective_threshold, floor_state, paired_by
 from slrbench.reporting.display import (
     MISSING,
     megabytes,
@@ -37,10 +37,10 @@ def comparison_table(report: Report, name: Naming) -> str:
     bases = list(dict.fromkeys(row_name(report.summary[c.baseline]) for c in shown))
     limit = _percent(effective_threshold(report.noise_floor))
     explanation = (
-        f"Time of the row by that of {' and '.join(bases)} at the same shape, end to end, paired by round: below 1 is "
-        f"faster. FASTER, SLOWER: the whole interval is beyond {limit} %, corrected for {len(shown)} "
-        f"comparison{'s' if len(shown) > 1 else ''} (Holm). SAME: the whole interval is within. More rounds: what "
-        "UNCLEAR would still need, estimated." + (f" {TOO_FEW}" if any(map(few_rounds, ratios)) else "")
+        f"Time of the row by that of {' and '.join(bases)} at the same shape, end to end, paired by "
+        f"{paired_by(report)}: below 1 is faster. FASTER, SLOWER: the whole interval is beyond {limit} %, corrected "
+        f"for {len(shown)} comparison{'s' if len(shown) > 1 else ''} (Holm). SAME: the whole interval is within. More "
+        "rounds: what UNCLEAR would still need, estimated." + (f" {TOO_FEW}" if any(map(few_rounds, ratios)) else "")
     )
     return paragraphs(cells, noise_floor_words(report), explanation)
 

@@ -1,4 +1,4 @@
-"""Rows against the baseline, paired by round, and the noise floor below which no difference is believed.
+"""Rows against the baseline, paired by turn or by round, and the noise floor below which no difference is believed.
 
 A row is compared with the baseline's row of the same scope and shape (batch, frames, frame size, threads); where the
 baseline was not measured at that shape, there is no comparison. FASTER and SLOWER are corrected for as many rows as are
@@ -27,10 +27,15 @@ _SHAPE = ("batch", "frames", "height", "width", "threads")
 
 
 def samples_of(measurement: Measurement, scope: Scope) -> tuple[float, ...]:
-    """The samples (s) of one scope; none of pixels to glosses, which is not paired by round."""
+    """The samples (s) of one scope; none of pixels to glosses, which is not paired."""
     if scope == "pixels_to_glosses":
         return ()
     return measurement.end_to_end_s if scope == "end_to_end" else measurement.compute_s
+
+
+def paired_by(report: Report) -> str:
+    """``turn`` where the turns of all samples are known, as they are since turns are kept; ``round`` otherwise."""
+    return "turn" if all(measurement.turn_of for measurement in report.measurements) else "round"
 
 
 def noise_floor(report: Report, *, practical: float = PRACTICAL_THRESHOLD) -> NoiseFloor | None:
@@ -136,6 +141,8 @@ def _ratio(ours: Measurement, theirs: Measurement, scope: Scope) -> Interval | N
         theirs.round_of,
         a_processes=ours.process_of,
         b_processes=theirs.process_of,
+        a_turns=ours.turn_of,
+        b_turns=theirs.turn_of,
     )
     return found if found is not None else ratio_range(a, ours.round_of, b, theirs.round_of)
 

@@ -131,7 +131,8 @@ def _wide(report: Report, rows: Iterable[SummaryRow], name: Naming) -> str:
         return ""
     about = (
         "The machine's speed: what the other candidates took in its slowest round over its fastest, on average; it is "
-        "named where it explains at least half of how a row's rounds differ. Ratios are paired by round, so it cancels."
+        "named where it explains at least half of how a row's rounds differ. Ratios are of times that lie close "
+        "together, so it cancels."
     )
     return paragraphs(
         f"Wide intervals, beyond {100 * WIDEST_INTERVAL:g} % of the median, end to end:",

@@ -10,6 +10,9 @@
 import math
 from collections.abc import Sequence
 from statistics import median
+from typing import TypeVar
+
+_Key = TypeVar("_Key", int, tuple[int, int])
 
 MIN_SAMPLES = {0.90: 64, 0.95: 130, 0.99: 662}
 """Percentile (a share) to the fewest samples from which it is given."""
@@ -48,13 +51,13 @@ def samples_missing(count: int, share: float) -> int:
     return max(0, MIN_SAMPLES[share] - count)
 
 
-def median_of_each_round(samples: Sequence[float], round_of: Sequence[int]) -> dict[int, float]:
-    """Round to the median of its samples, in the order of the rounds' numbers.
+def median_of_each_round(samples: Sequence[float], round_of: Sequence[_Key]) -> dict[_Key, float]:
+    """Round, or round and turn, to the median of its samples, in the order of their numbers.
 
     Raises:
         ValueError: not one round per sample.
     """
-    rounds: dict[int, list[float]] = {}
+    rounds: dict[_Key, list[float]] = {}
     for sample, number in zip(samples, round_of, strict=True):
         rounds.setdefault(number, []).append(sample)
     return {number: median(rounds[number]) for number in sorted(rounds)}

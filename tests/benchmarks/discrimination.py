@@ -65,6 +65,7 @@ def main() -> None:
         settings = MeasureSettings(
             rounds=arguments.rounds,
             processes=arguments.processes,
+            turns=arguments.turns,
             sampling=SamplingRule(min_calls=arguments.calls, min_time_s=0.0, throughput_time_s=0.0, warmup_cap_s=2.0),
         )
         os.environ["SLOWED_BY_S"] = str(arguments.slower * call_s(candidates, settings))
@@ -187,6 +188,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--processes", type=int, default=3, help="fresh processes of each candidate over the rounds")
     parser.add_argument("--calls", type=int, default=60, help="calls of a round")
+    parser.add_argument("--turns", type=int, default=30, help="turns of a round, over which its calls are spread")
     parser.add_argument("--size", type=int, default=32, help="height and width, pixels")
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--threads", type=int, default=1)

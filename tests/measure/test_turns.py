@@ -45,6 +45,7 @@ def test_turns_together_have_the_calls_of_a_round(candidate: Candidate, turns: i
         calls = turns * -(-6 // turns)
         assert [found.round_of.count(round_) for round_ in (0, 1)] == [calls, calls]
         assert len(found.end_to_end_s) == len(found.compute_s) == 2 * calls
+        assert found.turn_of == 2 * tuple(turn for turn in range(turns) for _ in range(calls // turns))
         assert found.output_check is not None
         assert found.output_check.passed
         assert all(0 <= index < 2 * calls for indices in found.marks.values() for index in indices)

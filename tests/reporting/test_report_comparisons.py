@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from slrbench.records import Interval, Measurement, NoiseFloor, Report
@@ -9,7 +10,7 @@ from slrbench.reporting.comparisons import compare, effective_threshold, noise_f
 from slrbench.reporting.derive import derive
 from slrbench.reporting.doubts import doubts
 from slrbench.reporting.render_markdown import headline, render_decision, render_markdown
-from tests.reporting.noisy_reports import Session
+from tests.reporting.noisy_reports import CALLS, Session
 
 
 def words(report: Report, scope: str = "end_to_end") -> list[str]:
@@ -39,6 +40,28 @@ def test_every_row_is_compared_in_its_own_scope_and_the_baseline_is_not(golden_r
     ]
     assert {done.summary[c.row].scope == done.summary[c.baseline].scope for c in done.comparisons} == {True}
     assert done.comparisons[0].ratio.value == pytest.approx(0.5, rel=0.01)
+
+
+def test_turns_are_paired_where_they_are_known_and_the_report_says_which(golden_report: Report) -> None:
+    plain = Session(golden_report).report([1.0, 2.0])
+    # The second candidate misses the last turn of each round, which is the first one's slow half.
+    turns = tuple(np.tile(np.repeat([0, 1], CALLS // 2), 10).tolist())
+    first, second = (m.model_copy(update={"turn_of": turns}) for m in plain.measurements)
+    slow = tuple(t * (5.0 if turn else 1.0) for t, turn in zip(first.end_to_end_s, turns, strict=True))
+    first = first.model_copy(update={"end_to_end_s": slow})
+    second = second.model_copy(update={"turn_of": tuple(2 * turn for turn in turns)})
+
+    def shown(*measurements: Measurement) -> tuple[str, float]:
+        report = derive(plain.model_copy(update={"measurements": measurements}))
+        found = next(c for c in report.comparisons if report.summary[c.row].scope == "end_to_end")
+        return render_markdown(report), found.ratio.value
+
+    text, ratio = shown(first, second)
+    assert ratio == pytest.approx(2.0, rel=0.02)
+    assert "end to end, paired by turn: below 1 is faster" in text
+    text, ratio = shown(first, second.model_copy(update={"turn_of": ()}))
+    assert ratio < 1.5
+    assert "end to end, paired by round: below 1 is faster" in text
 
 
 def _moved(measurement: Measurement, **fields: Any) -> Measurement:

@@ -1,5 +1,6 @@
 """Intervals by bootstrap over rounds: what they cover, and how they behave when the unit or the sides change."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,38 @@ def test_the_interval_of_a_ratio_covers_the_truth_whatever_disturbs_both() -> No
         widths.append(ratio.high - ratio.low)
     assert covered >= 0.94 * 300
     assert np.median(widths) < 0.05
+
+
+def test_turns_that_are_paired_see_less_of_a_machine_that_changes_its_speed_within_a_round() -> None:
+    random = np.random.default_rng(3)
+    rounds, turns = rounds_of(10, 15), list(range(15)) * 10
+    covered = 0
+    widths: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(200):
+        # The machine's speed wanders; in each turn both candidates make a call, one right after the other.
+        machine = np.exp(np.cumsum(random.normal(0.0, 0.1, (150, 2)).ravel())).reshape(150, 2)
+        machine = random.permuted(machine, axis=1)
+        b, a = (list(of_one * random.lognormal(0.0, 0.01, 150)) for of_one in machine.T)
+        for paired in widths:
+            told = turns if paired else []
+            ratio = known(ratio_interval([1.1 * t for t in a], rounds, b, rounds, a_turns=told, b_turns=told))
+            widths[paired].append(math.log(ratio.high / ratio.low))
+            covered += paired and ratio.low <= 1.1 <= ratio.high
+    assert covered >= 0.94 * 200
+    assert np.median(widths[True]) < 0.8 * np.median(widths[False])
+
+
+def test_only_turns_of_both_are_paired_and_a_round_without_any_is_paired_as_a_whole() -> None:
+    rounds, turns = rounds_of(6, 4), [0, 1, 2, 3] * 6
+    a = [2.0, 2.0, 2.0, 50.0] * 6
+    b = [1.0, 1.0, 1.0] * 6
+    found = known(ratio_interval(a, rounds, b, rounds_of(6, 3), a_turns=turns, b_turns=[0, 1, 2] * 6))
+    assert found.value == pytest.approx(2.0)
+    assert found.high == pytest.approx(2.0)
+    apart = known(ratio_interval(a, rounds, b, rounds_of(6, 3), a_turns=turns, b_turns=[7, 8, 9] * 6))
+    assert apart == ratio_interval(a, rounds, b, rounds_of(6, 3))
+    with pytest.raises(ValueError, match="shorter"):
+        ratio_interval(a, rounds, b, rounds_of(6, 3), a_turns=turns[:-1], b_turns=[0, 1, 2] * 6)
 
 
 def test_processes_that_differ_widen_the_interval_towards_what_they_hide() -> None:

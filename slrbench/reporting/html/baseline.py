@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from slrbench.records import Comparison, NoiseFloor, Report
 from slrbench.reporting.comparison_tables import few_rounds
-from slrbench.reporting.comparisons import effective_threshold
+from slrbench.reporting.comparisons import effective_threshold, paired_by
 from slrbench.reporting.html.charts.drawing import Drawing
 from slrbench.reporting.html.charts.rows import Axis, Background, Row, rows_picture
 from slrbench.reporting.html.charts.scale import Scale
@@ -31,8 +31,8 @@ def baseline_figure(report: Report, words: str) -> Markup | None:
     kind = "the range of the rounds, too few for an interval" if few else "95 % intervals"
     limit = f"{100 * effective_threshold(floor):.2f}".rstrip("0").rstrip(".")
     caption = (
-        f"Time against {', '.join(baselines)}, paired by round, with {kind}. {_floor_words(floor)}FASTER and "
-        f"SLOWER: the whole interval is beyond {limit} %. UNCLEAR: more rounds would be needed."
+        f"Time against {', '.join(baselines)}, paired by {paired_by(report)}, with {kind}. {_floor_words(floor)}FASTER "
+        f"and SLOWER: the whole interval is beyond {limit} %. UNCLEAR: more rounds would be needed."
     )
     key = [("interval", "range of the rounds" if few else "95 % interval of the ratio")]
     if floor is not None:
