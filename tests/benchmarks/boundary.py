@@ -13,7 +13,9 @@ Three comparisons, each of the same file with the same options, alternately:
 
 Every pair of the other two is two fresh processes: the same program takes some per cent more or less time from one
 process to the next, which no number of calls in one process averages away. The bare loop is compared with a second bare
-loop, too: what that ratio's interval spans is what this machine can tell apart.
+loop, too: what that ratio's interval spans is what this machine can tell apart. The processes of such a pair start
+while scattered memory is set aside, as those of ``bench`` do, and their turns are paired, since the machine's own speed
+changes within a second.
 
 Shown are ratios of medians, with a 95 % interval of their median over pairs, or over stretches of calls in one process,
 by order statistics. Without --model a network with random weights is exported first (that part needs torch).
@@ -27,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -40,11 +42,13 @@ from slrbench.measure.clock import perf_counter_ns
 from slrbench.measure.process import Worker
 from slrbench.measure.rounds import open_in
 from slrbench.measure.sampling import SamplingRule, no_garbage_collection, timed_call
+from slrbench.measure.scattered_memory import set_aside
 from slrbench.measure.timing_inputs import noise_inputs
 from slrbench.measure.worker import SETTLING_CALLS
 from slrbench.records import Candidate
 from slrbench.runners.inputs import artifact_sha256
 from slrbench.runners.onnxruntime_ import OnnxRunner
+from slrbench.statistics.bootstrap import trimmed_mean
 
 AGAINST = ("session", "bare", "benchmark_app")
 
@@ -183,34 +187,41 @@ def against_benchmark_app(candidate: Candidate, inputs: Path, pairs: int, calls:
 def against_bare_loop(
     candidate: Candidate, inputs: Path, pairs: int, turns: int, calls: int
 ) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-    """Medians over a pair's calls, seconds: harness and bare loop; bare loop and a second one.
+    """What each takes in a pair, by turns and in seconds: harness and bare loop; bare loop and a second one.
 
-    All three run in turns of so many calls, in an order that rotates. The first turn of each warms up.
+    All three run in turns of so many calls, in random order. The first turn of each warms up.
     """
     rule = asdict(SamplingRule(min_calls=calls, min_time_s=0.0, max_time_s=600.0, throughput_time_s=0.0))
     ours, bare = [], []
+    order = random.Random(0)
     for _ in range(pairs):
-        with (
-            Worker(threads=candidate.threads) as worker,
-            bare_loop(candidate, inputs) as one,
-            bare_loop(candidate, inputs) as other,
-        ):
-            open_in(worker, candidate, first_input=None, limit_s=600.0)
-            worker.ask("inputs", limit_s=600.0, path=str(inputs))
+        with ExitStack() as processes:
+            with set_aside():
+                worker = processes.enter_context(Worker(threads=candidate.threads))
+                open_in(worker, candidate, first_input=None, limit_s=600.0)
+                worker.ask("inputs", limit_s=600.0, path=str(inputs))
+                one, other = (processes.enter_context(bare_loop(candidate, inputs)) for _ in range(2))
+                for loop in (one, other):
+                    loop(1)  # it answers once its session is there
 
             def harness_turn(worker: Worker = worker) -> list[float]:
                 return list(worker.ask("round", limit_s=600.0, rule=rule, settle=True)["end_to_end_s"])
 
             times: list[list[float]] = [[], [], []]
             timed: list[Callable[[], list[float]]] = [harness_turn, partial(one, calls), partial(other, calls)]
-            for turn in range(turns + 1):
-                for which in [(turn + step) % 3 for step in range(3)]:
-                    taken = timed[which]()
-                    times[which] += taken if turn else []
-            medians = [median(each) for each in times]
-            ours.append((medians[0], medians[1]))
-            bare.append((medians[1], medians[2]))
+            for turn in range(-1, turns):
+                for which in order.sample(range(3), 3):
+                    taken = median(timed[which]())
+                    times[which] += [taken] if turn >= 0 else []
+            ours.append(paired(times[0], times[1]))
+            bare.append(paired(times[1], times[2]))
     return ours, bare
+
+
+def paired(one: list[float], other: list[float]) -> tuple[float, float]:
+    """Two times, seconds, whose ratio is that of the turns: the trimmed mean of their logarithms, as in comparisons."""
+    typical = median(other)
+    return typical * float(np.exp(trimmed_mean(np.log(one) - np.log(other)))), typical
 
 
 @contextmanager
@@ -264,8 +275,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--stretches", type=int, default=120, help="stretches of calls in one process")
     parser.add_argument("--pairs", type=int, default=24, help="pairs of fresh processes")
-    parser.add_argument("--turns", type=int, default=12, help="turns of a pair")
-    parser.add_argument("--calls", type=int, default=8, help="calls of a turn, and of each kind in a stretch")
+    parser.add_argument("--turns", type=int, default=40, help="turns of a pair")
+    parser.add_argument("--calls", type=int, default=2, help="calls of a turn, and of each kind in a stretch")
     return parser.parse_args()
 
 
