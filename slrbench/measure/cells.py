@@ -79,6 +79,12 @@ class Cell:
         """``round`` or ``process`` of each sample."""
         return tuple(getattr(v, name) for v in self.visits for _ in v.answer["compute_s"])
 
+    def _turns(self) -> tuple[int, ...]:
+        """The turn of each sample; empty where the journal of an earlier version has not kept them."""
+        known = [visit.answer.get("turn_of", ()) for visit in self.visits]
+        whole = all(len(turns) == len(v.answer["compute_s"]) for turns, v in zip(known, self.visits, strict=True))
+        return tuple(turn for turns in known for turn in turns) if whole else ()
+
     def estimate(self) -> Interval | None:
         """The median end to end with its interval, as far as it is known; None where there are too few rounds."""
         if not self.visits:
@@ -116,7 +122,7 @@ class Cell:
             end_to_end_s=self.samples("end_to_end_s"),
             round_of=round_of,
             process_of=self.of_each_sample("process"),
-            turn_of=tuple(turn for visit in self.visits for turn in visit.answer["turn_of"]),
+            turn_of=self._turns(),
             warmup_s=tuple(value for start in self.starts for value in start.warm_up["samples_s"]),
             warmup_steady=all(start.warm_up["steady"] for start in self.starts),
             throughput_calls=sum(answer["throughput_calls"] for answer in answers),

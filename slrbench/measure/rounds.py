@@ -9,6 +9,7 @@ what this run cannot tell apart.
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from slrbench.errors import SlrbenchError
@@ -85,7 +86,7 @@ def measure(
         inputs: the videos for a candidate.
         baseline: index of the candidate that is measured twice; None: none is.
         journal: where every cell is kept as it ends, and taken from where it holds it already.
-        progress: called before each visit.
+        progress: called before each start of a process, and before each visit.
         on_visit: called before each visit with what is known of the candidate.
         on_round: called after each round in which something was measured, with everything so far and the number of
             rounds that are done.
@@ -125,7 +126,7 @@ def _run_rounds(
     while (order := session.order_of(round_)) is not None:
         measured = False
         for group in session.groups_of(order):
-            session.open_group(group, round_)
+            session.open_group(group, round_, None if progress is None else partial(progress, "starting processes"))
             for turn, index in session.turns_of(group, round_):
                 cell = session.cells[index]
                 if turn == 0 and on_visit is not None and session.is_due(cell, round_):

@@ -197,15 +197,22 @@ class Session:
         size = self.settings.most_workers
         return [tuple(order[first : first + size]) for first in range(0, len(order), size)]
 
-    def open_group(self, group: Sequence[int], round_: int) -> None:
-        """Start the processes that candidates lack in this round, one after another, on memory of the same kind."""
+    def open_group(self, group: Sequence[int], round_: int, starting: Callable[[int, int], None] | None = None) -> None:
+        """Start the processes that candidates lack in this round, one after another, on memory of the same kind.
+
+        ``starting`` is called before each, with how many were started and how many there are to start.
+        """
         due = [cell for cell in (self.cells[index] for index in group) if self.is_due(cell, round_)]
         for cell in due:
             if cell.worker is not None and self._is_stale(cell, round_):
                 cell.stop()
+        for cell in due:
+            self._note_use(cell)  # so that room is made by ending others' processes
         if missing := [cell for cell in due if cell.worker is None]:
             with set_aside():
-                for cell in missing:
+                for number, cell in enumerate(missing):
+                    if starting is not None:
+                        starting(number, len(missing))
                     self._attempt(cell, partial(self._worker_of, cell, round_))
 
     def turns_of(self, group: Sequence[int], round_: int) -> Iterator[tuple[int, int]]:

@@ -130,8 +130,8 @@ def _wide(report: Report, rows: Iterable[SummaryRow], name: Naming) -> str:
     if not found:
         return ""
     about = (
-        "The machine's speed: what the other candidates took in its slowest round over its fastest, on average; it is "
-        "named where it explains at least half of how a row's rounds differ. Ratios are of times that lie close "
+        "The machine's speed: what the other candidates took in its slowest round over its fastest, by their median; "
+        "it is named where it explains at least half of how a row's rounds differ. Ratios are of times that lie close "
         "together, so it cancels."
     )
     return paragraphs(

@@ -111,18 +111,16 @@ class CudaPlace:
         self._begin = torch.cuda.Event(enable_timing=True)
         self._end = torch.cuda.Event(enable_timing=True)
         self._has_run = False
-        self._shapes: set[tuple[int, ...]] = set()
-        self._new_shape = False  # what was staged last is the first of its shape
+        self._shapes: set[tuple[int, ...]] = set()  # at which a call has ended
+        self._staged: tuple[int, ...] = ()  # shape of what was staged last
         self._searches = False  # the call under way is the first one at its shape
-        self._first_call_bytes = 0
+        self._first_call_bytes = self._peak_bytes = self._reserved_bytes = 0
         self._pinned: dict[tuple[tuple[int, ...], torch.dtype], torch.Tensor] = {}
         torch.cuda.reset_peak_memory_stats(self.device)
 
     def stage(self, video: NDArray[Any]) -> torch.Tensor:
         """Copied into pinned memory, and from there enqueued to the device."""
-        if video.shape not in self._shapes:
-            self._shapes.add(video.shape)
-            self._new_shape = True
+        self._staged = video.shape
         source = torch.from_numpy(video)
         self._stream.synchronize()  # a copy out of the same buffer may still be under way
         buffer = self._buffer(source)
@@ -133,7 +131,11 @@ class CudaPlace:
     @contextmanager
     def enqueue(self) -> Iterator[None]:
         """The runner's stream, with an event before and one after."""
-        self._searches, self._new_shape = self._new_shape, False
+        if self._searches:  # that call failed
+            self._keep_first_call()
+        self._searches = self._staged not in self._shapes
+        if self._searches:
+            self._keep_peaks()
         with torch.cuda.stream(self._stream):
             self._begin.record(self._stream)
             yield
@@ -144,11 +146,20 @@ class CudaPlace:
         """Wait for the stream."""
         self._stream.synchronize()
         if self._searches:
-            # cuDNN tries kernels with as much memory as it can have, and gives it back: tensors of the student took
-            # 20 GB of an H200 at some moment, and the process held 1 GB of it when its rounds ended.
-            self._first_call_bytes = max(self._first_call_bytes, torch.cuda.max_memory_allocated(self.device))
-            torch.cuda.reset_peak_memory_stats(self.device)
+            self._keep_first_call()
+            self._shapes.add(self._staged)
             self._searches = False
+
+    def _keep_first_call(self) -> None:
+        # Presumably cuDNN's search for kernels, for which torch offers what memory there is: tensors of the student
+        # took 20 GB of an H200 at some moment, and the process held 1 GB of it when its rounds ended.
+        self._first_call_bytes = max(self._first_call_bytes, torch.cuda.max_memory_allocated(self.device))
+        torch.cuda.reset_peak_memory_stats(self.device)
+
+    def _keep_peaks(self) -> None:
+        self._peak_bytes = max(self._peak_bytes, torch.cuda.max_memory_allocated(self.device))
+        self._reserved_bytes = max(self._reserved_bytes, torch.cuda.max_memory_reserved(self.device))
+        torch.cuda.reset_peak_memory_stats(self.device)
 
     def fetch(self, tensor: torch.Tensor) -> NDArray[Any]:
         """Copied through pinned memory into an array of its own."""
@@ -172,8 +183,8 @@ class CudaPlace:
         first call at a shape, in which cuDNN searches its kernels. ``first_call``: that tensors held in such calls.
         """
         return {
-            "peak": torch.cuda.max_memory_allocated(self.device),
-            "reserved": torch.cuda.max_memory_reserved(self.device),
+            "peak": max(self._peak_bytes, torch.cuda.max_memory_allocated(self.device)),
+            "reserved": max(self._reserved_bytes, torch.cuda.max_memory_reserved(self.device)),
             "first_call": self._first_call_bytes,
         }
 

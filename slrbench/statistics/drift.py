@@ -1,19 +1,20 @@
 """Did a candidate's rounds differ, or the machine's? What the other candidates of a session took tells.
 
 Rounds visit all candidates, so a machine that changes its speed (a neighbour, a clock, heat) changes the times of all
-of them in the same rounds. The mean change of the others, on the logarithm, is the estimate of the machine's; what of
-the candidate's variance over rounds goes when that is taken off is the share that the machine explains.
+of them in the same rounds. The median change of the others, on the logarithm, is the estimate of the machine's: a few
+that had bad rounds of their own do not move it. What of the candidate's variance over rounds goes when that is taken
+off is the share that the machine explains.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, pvariance
+from statistics import median, pvariance
 
 from slrbench.statistics.bootstrap import MIN_ROUNDS
 
-MIN_OTHERS = 2
-"""Other candidates, at least: one alone may have had bad rounds of its own."""
+MIN_OTHERS = 3
+"""Other candidates in a round, at least: of two, one may have had a bad round of its own."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,21 @@ def drift_of_others(own: Mapping[int, float], others: Sequence[Mapping[int, floa
 
     Args:
         own: round to the median of its samples, seconds.
-        others: the same of each other candidate; only rounds that all have count.
+        others: the same of each other candidate; those with few rounds of ``own`` do not count.
     """
-    rounds = sorted(set(own).intersection(*others))
-    if len(others) < MIN_OTHERS or len(rounds) < MIN_ROUNDS:
+    changes: dict[int, list[float]] = {}
+    for other in others:
+        common = own.keys() & other.keys()
+        if len(common) >= MIN_ROUNDS:
+            usual = median(math.log(other[round_]) for round_ in common)
+            for round_ in common:
+                changes.setdefault(round_, []).append(math.log(other[round_]) - usual)
+    machine = {round_: median(found) for round_, found in changes.items() if len(found) >= MIN_OTHERS}
+    if len(machine) < MIN_ROUNDS:
         return None
-    logs = [[math.log(each[round_]) for round_ in rounds] for each in others]
-    machine = [fmean(of_round) for of_round in zip(*logs, strict=True)]
-    mine = [math.log(own[round_]) for round_ in rounds]
-    variance = pvariance(mine)
-    left = pvariance([a - b for a, b in zip(mine, machine, strict=True)])
+    variance = pvariance([math.log(own[round_]) for round_ in machine])
+    left = pvariance([math.log(own[round_]) - change for round_, change in machine.items()])
     return Drift(
-        ratio=math.exp(max(machine) - min(machine)), explained=1.0 - left / variance if variance > 0.0 else 0.0
+        ratio=math.exp(max(machine.values()) - min(machine.values())),
+        explained=1.0 - left / variance if variance > 0.0 else 0.0,
     )

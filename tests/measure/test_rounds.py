@@ -175,10 +175,10 @@ def test_progress_and_results_come_round_by_round(make_candidate: MakeCandidate,
     measure(
         [make_candidate()],
         brief,
-        progress=lambda text, done, total: steps.append((done, total)),
+        progress=lambda text, done, total: steps.append((text, done, total)),
         on_round=lambda result, done: rounds.append((done, len(result.measurements[0].compute_s), len(result.order))),
     )
-    assert steps == [(0, 2), (1, 2), (2, 2)]
+    assert steps == [("starting processes", 0, 1), *(("measuring", done, 2) for done in range(3))]
     assert rounds == [(1, 5, 1), (2, 10, 2)]
 
 

@@ -135,6 +135,51 @@ def test_processes_start_together_while_scattered_memory_is_set_aside_and_before
     assert found in (starts + measured * 2 + starts + measured, starts + measured + starts + measured * 2)
 
 
+def test_no_process_starts_between_turns_where_more_are_wanted_than_may_live(
+    make_candidate: MakeCandidate, brief: MeasureSettings, rounds_asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started_in: list[bool] = []
+    held: list[int] = []
+    start = WorkerHere.__init__
+
+    def note(self: WorkerHere, **arguments: Any) -> None:
+        started_in.append(bool(held))
+        start(self, **arguments)
+
+    @contextmanager
+    def set_aside() -> Iterator[int]:
+        held.append(1)
+        yield 1
+        held.pop()
+
+    monkeypatch.setattr(WorkerHere, "__init__", note)
+    monkeypatch.setattr(session_module, "set_aside", set_aside)
+    candidates = [make_candidate(model=name) for name in "abcde"]
+    result = measure(candidates, replace(brief, rounds=6, processes=1, most_workers=3))
+    assert all(started_in)
+    # Two groups of three and two, and room for three: each round starts again those that made room.
+    assert len(started_in) <= 5 + 5 * 5
+    assert all(len(found.cold_starts) <= 6 for found in result.measurements)
+
+
+def test_turns_that_an_earlier_version_has_not_kept_are_not_made_up(
+    make_candidate: MakeCandidate, brief: MeasureSettings, rounds_asked: list[int], tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal.begin(path, SESSION) as journal:
+        (whole,) = measure([make_candidate()], brief, journal=journal).measurements
+    assert len(whole.turn_of) == len(whole.compute_s)
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        if line.get("of", [""])[0] == "visit" and line["of"][-1] == 0:
+            del line["value"]["answer"]["turn_of"]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    with Journal.resume(path, SESSION) as journal:
+        (found,) = measure([make_candidate()], brief, journal=journal).measurements
+    assert found.compute_s == whole.compute_s
+    assert found.turn_of == ()
+
+
 @pytest.mark.parametrize("stop_at", range(1, 6))
 def test_an_interrupted_run_goes_on_and_measures_nothing_twice(
     make_candidate: MakeCandidate, brief: MeasureSettings, rounds_asked: list[int], tmp_path: Path, stop_at: int
@@ -142,7 +187,9 @@ def test_an_interrupted_run_goes_on_and_measures_nothing_twice(
     candidates = [make_candidate(model=name) for name in "ab"]
     seen: list[int] = []
 
-    def interrupt(_: str, done: int, __: int) -> None:
+    def interrupt(text: str, done: int, __: int) -> None:
+        if text != "measuring":
+            return
         seen.append(done)
         if len(seen) == stop_at + 1:
             raise KeyboardInterrupt

@@ -292,7 +292,26 @@ def test_what_the_first_call_at_a_shape_takes_stands_apart_from_the_peak(cuda: F
 
     assert run(video, 2000) == {"peak": 7, "reserved": 9, "first_call": 2000}
     assert run(video, 11) == {"peak": 11, "reserved": 9, "first_call": 2000}
-    assert run(video[:, :, :1], 3000) == {"peak": 7, "reserved": 9, "first_call": 3000}
+    assert run(video[:, :, :1], 3000) == {"peak": 11, "reserved": 9, "first_call": 3000}
+
+
+def test_a_first_call_that_fails_is_no_peak_and_the_next_one_is_the_first(cuda: FakeCuda, video: Any) -> None:
+    fails = [True, False]
+    module = Tiny().eval()
+
+    def sometimes(staged: torch.Tensor) -> torch.Tensor:
+        cuda.peak = 2000
+        if fails.pop(0):
+            raise RuntimeError("out of memory")
+        return module(staged)
+
+    place = CudaPlace("cuda")
+    runner = ModuleRunner("torch", sometimes, threads=1, input_kind="float32", normalise_here=True, place=place)
+    with pytest.raises(RunFailedError):
+        runner.run(runner.stage(video))
+    runner.run(runner.stage(video))
+    runner.synchronize()
+    assert runner.device_memory() == {"peak": 7, "reserved": 9, "first_call": 2000}
 
 
 @pytest.mark.parametrize("word", ["cuda", "cuda:0", "cuda:1"])

@@ -23,7 +23,7 @@ def jitter(seed: int, spread: float) -> list[float]:
 
 def test_a_machine_that_slows_down_explains_the_rounds_of_all() -> None:
     machine = [1.0] * 5 + [2.0] * 5
-    found = drift_of_others(medians(machine, takes=0.01), [medians(machine, takes=0.02), medians(machine, takes=0.05)])
+    found = drift_of_others(medians(machine, takes=0.01), [medians(machine, takes=t) for t in (0.02, 0.03, 0.05)])
     assert found is not None
     assert found.ratio == pytest.approx(2.0)
     assert found.explained == pytest.approx(1.0)
@@ -38,17 +38,27 @@ def test_bad_rounds_of_one_candidate_are_its_own() -> None:
 
 def test_rounds_that_do_not_differ_have_nothing_to_explain() -> None:
     same = medians([0.01] * ROUNDS)
-    found = drift_of_others(same, [same, same])
+    found = drift_of_others(same, [same, same, same])
     assert found is not None
     assert (found.ratio, found.explained) == (1.0, 0.0)
 
 
-def test_only_rounds_of_all_count() -> None:
+def test_one_other_that_jumped_too_is_not_the_machine() -> None:
+    jumped, flat = medians([1.0, 1.0, 1.0, 2.3, 1.0, 1.0]), medians(jitter(0, 0.01)[:6])
+    found = drift_of_others(jumped, [jumped, flat, flat])
+    assert found is not None
+    assert found.ratio < 1.05
+    assert found.explained < 0.2
+
+
+def test_rounds_that_few_others_have_and_others_with_few_rounds_do_not_count() -> None:
     machine = [1.0, 2.0] * 5
     more = medians([*machine, 9.0, 9.0])
-    found = drift_of_others(more, [medians(machine), {**more, 10: 1e-3}])
+    short = medians([1.0, 50.0, 1.0])
+    found = drift_of_others(more, [medians(machine), medians(machine), {**more, 10: 1e-3}, short])
     assert found is not None
     assert found.ratio == pytest.approx(2.0)
+    assert found.explained == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("others", "rounds"), [(MIN_OTHERS - 1, ROUNDS), (MIN_OTHERS, MIN_ROUNDS - 1), (0, ROUNDS)])
@@ -60,8 +70,9 @@ def test_too_few_others_or_rounds_say_nothing(others: int, rounds: int) -> None:
 @given(st.lists(st.floats(1e-4, 10.0), min_size=ROUNDS, max_size=ROUNDS), st.floats(1e-3, 1e3), st.integers(0, 99))
 def test_how_long_a_candidate_takes_does_not_matter(machine: list[float], takes: float, seed: int) -> None:
     noisy = [a * b for a, b in zip(machine, jitter(seed, 0.05), strict=True)]
-    plain = drift_of_others(medians(noisy), [medians(machine), medians(machine)])
-    scaled = drift_of_others(medians(noisy, takes=takes), [medians(machine, takes=takes), medians(machine, takes=7.0)])
+    plain = drift_of_others(medians(noisy), [medians(machine)] * 3)
+    others = [medians(machine, takes=by) for by in (takes, 7.0, 1.0)]
+    scaled = drift_of_others(medians(noisy, takes=takes), others)
     assert plain is not None
     assert scaled is not None
     assert math.isclose(plain.ratio, scaled.ratio, rel_tol=1e-6)
