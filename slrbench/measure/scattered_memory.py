@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from slrbench.measure.control_group import memory_left_bytes
+
 HUGE_ORDER = 9
 """Blocks of 2 to this power pages (2 MiB of 4 KiB pages) and larger ones lie together well enough."""
 
@@ -22,6 +24,9 @@ SPARE_BYTES = 64 << 20
 
 LARGEST_SHARE = 0.25
 """Of the memory that is available, at most so much is set aside."""
+
+MOST_BYTES = 4 << 30
+"""And at most so much on a machine with a lot: touching it takes about a quarter of a second for each GiB."""
 
 
 @contextmanager
@@ -56,11 +61,11 @@ def _bytes_to_hold(root: Path) -> int:
     scattered, room = scattered_bytes(root), _available_bytes(root)
     if not scattered or room is None:
         return 0
-    return min(scattered + SPARE_BYTES, int(LARGEST_SHARE * room)) // mmap.PAGESIZE * mmap.PAGESIZE
+    return min(scattered + SPARE_BYTES, int(LARGEST_SHARE * room), MOST_BYTES) // mmap.PAGESIZE * mmap.PAGESIZE
 
 
 def _available_bytes(root: Path) -> int | None:
-    """Memory that this process could still have: the system's, and its control group's (version 2)."""
+    """Memory that this process could still have: the system's, and its control groups'."""
     for line in (_read(root / "proc/meminfo") or "").splitlines():
         name, _, rest = line.partition(":")
         if name == "MemAvailable":
@@ -68,9 +73,8 @@ def _available_bytes(root: Path) -> int | None:
             break
     else:
         return None
-    limit = (_read(root / "sys/fs/cgroup/memory.max") or "max").strip()
-    used = (_read(root / "sys/fs/cgroup/memory.current") or "0").strip()
-    return available if limit == "max" else max(0, min(available, int(limit) - int(used)))
+    left = memory_left_bytes(root)
+    return available if left is None else min(available, left)
 
 
 def _hold(size: int) -> mmap.mmap | None:

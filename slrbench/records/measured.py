@@ -137,7 +137,9 @@ class Measurement(Record):
         default=(), description="device time of run by events on its stream, the same calls; empty on a CPU"
     )
     device_memory_bytes: dict[str, int] = Field(
-        default_factory=dict, description="device memory by what holds it: engine, context, buffers, peak"
+        default_factory=dict,
+        description="bytes of the device: engine, context, buffers; peak and reserved, the most but for first calls at "
+        "a shape; first_call, the most in those; process, the most that the driver counted after a round",
     )
     gpu: dict[str, Any] = Field(
         default_factory=dict, description="state of the GPU before and after each round; empty on a CPU"

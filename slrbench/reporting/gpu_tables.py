@@ -79,8 +79,8 @@ def _memories(lines: Sequence["Line"], memory: dict[tuple[Any, ...], dict[str, i
     explained = "; ".join(f"{name.replace('_', ' ')}: {_PARTS[name]}" for name in named)
     return paragraphs(
         table(["Model", "Backend", "B x T", "As the runtime says (MB)", "Process"], body, left=4),
-        "Process: the most device memory (MB) that the whole process held, as the driver counts it."
-        + (f" {explained[0].upper()}{explained[1:]}." if explained else ""),
+        "Process: the device memory (MB) of the whole process as the driver counts it, the most of the readings after "
+        "its rounds." + (f" {explained[0].upper()}{explained[1:]}." if explained else ""),
     )
 
 

@@ -169,7 +169,7 @@ def _tail_words(point: dict[str, float], of: str = "") -> str:
     return f"longest {milliseconds(tail_of(point))} ms{of}"
 
 
-def stream_words(run: LoadRun, load: Sequence[LoadRun] = ()) -> str:
+def stream_words(run: LoadRun, load: Sequence[LoadRun]) -> str:
     """``student on onnx sustains 7 streams: p99 143 ms of 200; at 8: longest 412 ms, ended early``.
 
     Args:

@@ -89,6 +89,7 @@ def machine_view(report: Report, name: str) -> Report:
         update={
             "title": name,
             "environment": report.machines[name],
+            "notes": tuple(note.removeprefix(f"{name}: ") for note in report.notes if note.startswith(f"{name}: ")),
             "summary": tuple(report.summary[i] for i in mine),
             "comparisons": tuple(
                 c.model_copy(update={"row": here[c.row], "baseline": here[c.baseline]})

@@ -21,7 +21,9 @@ Shape = tuple[int, ...]
 RTX_SUFFIX = ".rtx.engine"
 _PROFILE = 0
 _EXPORT_AGAIN = "python -m slrbench export MODEL --formats trt    on this machine builds one that runs here"
-_TENSORRT_ITSELF = "pip install -e '.[gpu]' brings TensorRT, which knows this GPU; then export --formats trt here again"
+_TENSORRT_ITSELF = (
+    "pip install -e '.[gpu]' brings TensorRT, which may support this GPU; then export --formats trt here again"
+)
 _SEE_DRIVER = "nvidia-smi shows the driver; python -m slrbench doctor shows what is available"
 _MORE_MEMORY = "end what else uses the GPU, or export with a smaller --batch or --frames range"
 _REFUSALS = (

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from slrbench.measure.memory import rss_bytes
-from slrbench.measure.scattered_memory import LARGEST_SHARE, SPARE_BYTES, scattered_bytes, set_aside
+from slrbench.measure.scattered_memory import (
+    LARGEST_SHARE,
+    MOST_BYTES,
+    SPARE_BYTES,
+    _bytes_to_hold,
+    scattered_bytes,
+    set_aside,
+)
 
 BUDDYINFO = """Node 0, zone      DMA      0      0      0      0      0      0      0      0      1      1      3
 Node 0, zone   Normal    100     50      0      0      0      0      0      0      2   4000   4335
@@ -46,6 +53,13 @@ def test_no_more_is_held_than_a_share_of_what_is_available(
 ) -> None:
     with set_aside(machine(tmp_path, available_kib=available_kib, limit=limit, used=used)) as held:
         assert held == int(LARGEST_SHARE * room)
+
+
+def test_a_machine_with_a_lot_of_memory_in_pieces_is_not_emptied(tmp_path: Path) -> None:
+    root = machine(tmp_path, available_kib=512 << 20)
+    (root / "proc/buddyinfo").write_text(f"Node 0, zone   Normal  {40 << 18} 0 0 0 0 0 0 0 0 0 0\n")  # 40 GiB
+    assert scattered_bytes(root) == 40 << 30
+    assert _bytes_to_hold(root) == MOST_BYTES
 
 
 def test_a_system_that_does_not_say_is_left_alone(tmp_path: Path) -> None:

@@ -46,22 +46,22 @@ def loadgen_run(candidate: Candidate, scenario: str, figure: float | None, **cha
 
 
 def test_a_sentence_says_how_many_streams_and_what_one_more_would_cost(candidate: Candidate) -> None:
-    words = stream_words(streams_run(candidate))
+    words = stream_words(streams_run(candidate), [])
     assert words.endswith("sustains 7 streams: p99 143 ms of 200; at 8: longest 412 ms, ended early")
     one = streams_run(candidate, figure=1.0, points=(point(1, 0.1, within=True),))
-    assert stream_words(one).endswith("sustains 1 stream: p99 100 ms of 200")
+    assert stream_words(one, []).endswith("sustains 1 stream: p99 100 ms of 200")
 
 
 def test_no_stream_at_all_is_a_sentence_too(candidate: Candidate) -> None:
     none = streams_run(candidate, figure=0.0, points=(), valid=False, reason="a single call takes 300 ms at the least")
-    assert stream_words(none).endswith("sustains no stream: a single call takes 300 ms at the least")
+    assert stream_words(none, []).endswith("sustains no stream: a single call takes 300 ms at the least")
     fewer = streams_run(candidate, figure=None, points=(point(9, 0.5, within=False, samples=9),), valid=False)
-    assert stream_words(fewer).endswith("sustains fewer; at 9: longest 500 ms, ended early")
+    assert stream_words(fewer, []).endswith("sustains fewer; at 9: longest 500 ms, ended early")
 
 
 def test_p99_is_said_from_662_clips_on_and_below_only_its_bound(candidate: Candidate) -> None:
     few = streams_run(candidate, points=(point(7, 0.143, within=True, samples=560) | {"p99_bound_s": 0.15},))
-    assert stream_words(few).endswith("sustains 7 streams: p99 <= 150 ms of 200 with 99 % confidence")
+    assert stream_words(few, []).endswith("sustains 7 streams: p99 <= 150 ms of 200 with 99 % confidence")
     cells = [cell.strip() for cell in streams_table((few,)).splitlines()[-1].split("|")]
     assert cells[2:5] == ["7", MISSING, "150"]
     enough = streams_run(candidate, points=(point(7, 0.143, within=True, samples=662) | {"p99_bound_s": 0.15},))
@@ -80,7 +80,7 @@ def test_the_terminal_explains_its_columns_as_the_file_does(candidate: Candidate
 
 def test_a_server_that_falls_behind_is_said_to(candidate: Candidate) -> None:
     behind = streams_run(candidate, points=(point(7, 0.1, within=True), point(8, 0.15, within=False)))
-    assert stream_words(behind).endswith("at 8: p99 150 ms, falling behind")
+    assert stream_words(behind, []).endswith("at 8: p99 150 ms, falling behind")
 
 
 def test_tables_hold_every_scenario_and_fit_the_screen(candidate: Candidate) -> None:

@@ -12,6 +12,7 @@ import pytest
 from slrbench.cli.app import main
 from slrbench.errors import BadInputError
 from slrbench.records import Report
+from slrbench.reporting.doubts import INCOMPLETE, doubts
 from slrbench.reporting.merge import by_machine, machine_name, machine_view, merge
 from slrbench.reporting.render_merged import render_merged
 from slrbench.reporting.store import read_report, report_json, write_report
@@ -61,6 +62,14 @@ def test_a_machines_view_is_its_report(merged: Report) -> None:
     assert view.decision == alone.decision
     assert view.comparisons == alone.comparisons
     assert [row.model_copy(update={"machine": ""}) for row in view.summary] == list(alone.summary)
+
+
+def test_a_benchmark_that_had_not_ended_is_doubted_in_its_machines_part() -> None:
+    note = f"{INCOMPLETE}4 of 6 rounds, no WER yet"
+    merged = merge([make_report(*FILES), _other(*FILES).model_copy(update={"notes": (note,)})])
+    here, box = (doubts(machine_view(merged, name)) for name in merged.machines)
+    assert "Incomplete: 4 of 6 rounds, no WER yet" in box
+    assert not any("ncomplete" in doubt for doubt in here)
 
 
 def test_a_table_says_what_each_machine_is(merged: Report) -> None:

@@ -100,6 +100,10 @@ def test_an_engine_that_cannot_be_loaded_says_why(
         TensorRtRunner(engine, threads=1, input_kind="float32", cuda=host, engine_api=library)
     assert type(caught.value) is kind
     assert caught.value.hint
+    # Where the library knows no engine for this GPU, building it again would help nobody.
+    hopeless = "does not support this compute capability" in logged
+    assert ("'.[gpu]'" in caught.value.hint) is hopeless
+    assert not (hopeless and "builds one that runs here" in caught.value.hint)
     assert "what came of it" not in caught.value.message
     check(host)
 
