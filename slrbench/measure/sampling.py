@@ -21,6 +21,12 @@ LEAST_CALLS = 3
 """Calls of a round that are taken even where each is slower than the round may last."""
 
 
+SETTLING_S = 0.01
+"""Untimed calls after a rest, in which other candidates ran: one at least, and for so long. Caches hold the candidate's
+data again after one; an H200 and its host, whose clocks fall within such a rest, took 12 % more in the first call of a
+turn than in the ninth (ONNX Runtime, calls of 4 ms), and 2 to 3 % more from the fourth on."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SamplingRule:
     """When warm-up is over and when a round has enough."""
@@ -120,6 +126,16 @@ def warm_up(
         if seconds(clock() - begin) >= rule.warmup_cap_s:
             break
     return WarmUp(samples_s=tuple(times), steady=steady)
+
+
+def settle_again(runner: Runner, inputs: Sequence[NDArray[Any]], clock: Clock) -> int:
+    """Untimed calls after a rest, over the inputs in rotation, for ``SETTLING_S``; how many."""
+    begin = clock()
+    calls = 0
+    while calls == 0 or seconds(clock() - begin) < SETTLING_S:
+        timed_call(runner, inputs[calls % len(inputs)], clock)
+        calls += 1
+    return calls
 
 
 def _has_settled(times: Sequence[float], window: int, tolerance: float) -> bool:

@@ -33,7 +33,7 @@ from slrbench.measure.kept_outputs import KeptOutputs, OwnOutputs, repeated_rati
 from slrbench.measure.load_worker import load_operations
 from slrbench.measure.memory import peak_rss_bytes, rss_bytes, steady_rss_bytes
 from slrbench.measure.parallel import parallel_passes
-from slrbench.measure.sampling import SamplingRule, throughput_pass, timed_call, warm_up
+from slrbench.measure.sampling import SamplingRule, settle_again, throughput_pass, timed_call, warm_up
 from slrbench.measure.system_counters import SystemCounters
 from slrbench.measure.turns import RoundSoFar
 from slrbench.runners.inputs import check_artifact_file
@@ -42,9 +42,6 @@ from slrbench.runners.protocol import Runner
 
 RUNTIMES = ("torch", "torchvision", "onnx", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx_bindings", "pycuda")
 """Modules of which a worker says which it has imported."""
-
-SETTLING_CALLS = 1
-"""Untimed calls before a turn, where other candidates ran since the last call: the caches hold their data."""
 
 IN_MEMORY_BYTES = 256 << 20
 """Inputs up to so many bytes are read; a larger file is mapped, and the workers that use it share its pages."""
@@ -188,8 +185,8 @@ class _Worker:
 
         The outputs of some calls, chosen by ``seed``, are kept until the round ends.
         """
-        for video in self._inputs[: SETTLING_CALLS if settle else 0]:
-            timed_call(self.runner, video, perf_counter_ns)
+        if settle:
+            settle_again(self.runner, self._inputs, perf_counter_ns)
         if self._so_far is None:
             self._so_far = RoundSoFar(KeptOutputs(seed))
         before = len(self._so_far.compute_s)

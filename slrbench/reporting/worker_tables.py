@@ -90,7 +90,7 @@ def _why_not_network(c: Candidate, measurements: Iterable[Measurement]) -> str:
     fed = _fed(c)
     if any(_is_network(m.candidate) and _fed(m.candidate) == fed for m in measurements):
         return "not compared with the fp32 network: its outputs were not known when these were compared"
-    return "not compared with the fp32 network: no torch row of the same shape in this run"
+    return "not compared with the fp32 network: no row of torch in fp32 on the CPU at the same shape in this run"
 
 
 def _fed(c: Candidate) -> tuple[object, ...]:

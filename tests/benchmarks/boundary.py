@@ -41,10 +41,9 @@ from numpy.typing import NDArray
 from slrbench.measure.clock import perf_counter_ns
 from slrbench.measure.process import Worker
 from slrbench.measure.rounds import open_in
-from slrbench.measure.sampling import SamplingRule, no_garbage_collection, timed_call
+from slrbench.measure.sampling import SETTLING_S, SamplingRule, no_garbage_collection, timed_call
 from slrbench.measure.scattered_memory import set_aside
 from slrbench.measure.timing_inputs import noise_inputs
-from slrbench.measure.worker import SETTLING_CALLS
 from slrbench.records import Candidate
 from slrbench.runners.inputs import artifact_sha256
 from slrbench.runners.onnxruntime_ import OnnxRunner
@@ -55,15 +54,17 @@ AGAINST = ("session", "bare", "benchmark_app")
 BARE_LOOP = """
 import sys, time
 import numpy as np, onnxruntime as ort
-path, inputs, threads, settling = sys.argv[1], np.load(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+path, inputs, threads, settling_s = sys.argv[1], np.load(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 options = ort.SessionOptions()
 options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
 options.add_session_config_entry("session.intra_op.allow_spinning", "0")
 session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 for line in sys.stdin:
     times = []
-    for call in range(settling):
+    begin, call = time.perf_counter(), 0
+    while call == 0 or time.perf_counter() - begin < settling_s:
         session.run(None, {"video": inputs[call % len(inputs)]})
+        call += 1
     for call in range(int(line)):
         feed = {"video": inputs[call % len(inputs)]}
         begin = time.perf_counter()
@@ -226,9 +227,9 @@ def paired(one: list[float], other: list[float]) -> tuple[float, float]:
 
 @contextmanager
 def bare_loop(candidate: Candidate, inputs: Path) -> Iterator[Callable[[int], list[float]]]:
-    """A process with the plain loop, and how to have it make so many timed calls (after as many untimed as ours)."""
+    """A process with the plain loop, and how to have it make so many timed calls, after untimed ones as ours has."""
     command = [
-        sys.executable, "-c", BARE_LOOP, candidate.path, str(inputs), str(candidate.threads), str(SETTLING_CALLS)
+        sys.executable, "-c", BARE_LOOP, candidate.path, str(inputs), str(candidate.threads), str(SETTLING_S)
     ]  # fmt: skip
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         asked, answers = process.stdin, process.stdout

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from slrbench.measure.sampling import (
     LEAST_CALLS,
+    SETTLING_S,
     SamplingRule,
+    settle_again,
     take_samples,
     throughput_pass,
     timed_call,
@@ -154,6 +156,15 @@ def test_warm_up_that_does_not_settle_stops_at_the_cap_and_says_so() -> None:
     assert not found.steady
     assert sum(found.samples_s) >= 3.0
     assert sum(found.samples_s[:-1]) < 3.0
+
+
+@pytest.mark.parametrize(("call_ms", "calls"), [(4, 3), (10, 1), (50, 1)])
+def test_a_candidate_settles_again_for_a_time_and_at_least_a_call(call_ms: int, calls: int) -> None:
+    assert SETTLING_S == 0.01
+    clock = SteppingClock()
+    runner = FakeRunner(clock, 0, call_ms, 0, 0)
+    assert settle_again(runner, INPUTS, clock) == calls
+    assert runner.seen == [int(INPUTS[i % len(INPUTS)][0]) for i in range(calls)]
 
 
 def test_warm_up_shows_every_input_once() -> None:
