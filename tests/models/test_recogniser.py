@@ -60,7 +60,9 @@ def test_valid_outputs_are_the_same_alone_and_padded_in_a_batch(
         assert len(together) == -(-max(lengths) // model.stride)
         for b, length in enumerate(lengths):
             alone = model(video[b : b + 1, :, :length])[:, 0]
-            torch.testing.assert_close(together[: len(alone), b], alone, atol=1e-5, rtol=0)
+            # A batch of another size is summed in another order, by other kernels: 1.6e-5 was seen. Padding that is
+            # not left out makes more than 1e-3, as the next test shows.
+            torch.testing.assert_close(together[: len(alone), b], alone, atol=1e-4, rtol=0)
 
 
 def test_without_lengths_padding_is_seen(model: Recogniser) -> None:
