@@ -224,7 +224,10 @@ def test_outputs_that_differ_and_a_cache_are_seen() -> None:
 
 def test_without_the_network_in_the_run_the_report_says_so() -> None:
     shown = section(measured(make_report(STUDENT, STUDENT_ONNX), output_check=checked(SELF)), OUTPUTS)
-    assert "All: not compared with the fp32 network: no row of torch in fp32 on the CPU at the same shape in this run." in shown
+    assert (
+        "All: not compared with the fp32 network: no row of torch in fp32 on the CPU at the same shape in this run."
+        in shown
+    )
 
 
 def test_a_torch_row_of_another_shape_is_not_the_network_of_this_one() -> None:
