@@ -60,8 +60,7 @@ def train(spec: ModelSpec, config: dict[str, Any], *, distilled: bool = False, f
     model = build_model(spec)
     if frozen:
         replace_batch_norm(model, FrozenBatchNorm)
-    else:
-        in_float64(model)
+    in_float64(model)
     trainer = Trainer(
         model,
         CORPUS,
