@@ -3,8 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-_FILES = {"memory.max": "memory.current", "memory.limit_in_bytes": "memory.usage_in_bytes"}
-"""Limit and use, in bytes, by version."""
+_FILES = {
+    "memory.max": ("memory.current", "inactive_file"),
+    "memory.limit_in_bytes": ("memory.usage_in_bytes", "total_inactive_file"),
+}
+"""By version: file of the limit, file of the use, both in bytes, and the line of ``memory.stat`` with what of the use
+are files in memory that the kernel gives up first, as it does before a limit is hit."""
 
 
 def memory_left_bytes(root: Path = Path("/")) -> int | None:
@@ -13,9 +17,9 @@ def memory_left_bytes(root: Path = Path("/")) -> int | None:
     ``root`` is where ``proc`` and ``sys`` are found.
     """
     left = [
-        max(0, limit - used)
+        min(limit, max(0, limit - used + _in_stat(folder, given_up)))
         for folder in _folders(root)
-        for limit_name, used_name in _FILES.items()
+        for limit_name, (used_name, given_up) in _FILES.items()
         if (limit := _number(folder / limit_name)) is not None and (used := _number(folder / used_name)) is not None
     ]
     return min(left, default=None)
@@ -40,6 +44,12 @@ def _number(path: Path) -> int | None:
     """A count of bytes; None for ``max`` and for what cannot be read. Version 1 writes 2 ** 63 or so for no limit."""
     text = (_read(path) or "").strip()
     return int(text) if text.isdecimal() and int(text) < 1 << 60 else None
+
+
+def _in_stat(folder: Path, name: str) -> int:
+    """A count of ``memory.stat``; 0 where it has none."""
+    lines = (line.split() for line in (_read(folder / "memory.stat") or "").splitlines())
+    return next((int(line[1]) for line in lines if len(line) == 2 and line[0] == name and line[1].isdecimal()), 0)
 
 
 def _read(path: Path) -> str | None:

@@ -25,7 +25,7 @@ def to_narrow(
         widths: candidate to half the width of its interval, as a share; of those that can be visited.
         costs_s: what a visit of each takes.
         left_s: how much time there is.
-        always: the baseline and its copy, which go with every round: the others are compared with them round by round.
+        always: the baseline and its copy, which go with every round: the others are compared with them within a round.
 
     Returns:
         Their indices; empty where all are narrow enough, or there is no time for another round.

@@ -42,6 +42,8 @@ class Status:
     """Of its median, end to end, seconds; None with too few rounds."""
     left_s: float | None
     """Seconds that the rest of the rounds will take, roughly; None before anything was measured."""
+    starting: bool = False
+    """Whether it is its process that is about to start."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +88,8 @@ def measure(
         inputs: the videos for a candidate.
         baseline: index of the candidate that is measured twice; None: none is.
         journal: where every cell is kept as it ends, and taken from where it holds it already.
-        progress: called before each start of a process, and before each visit.
-        on_visit: called before each visit with what is known of the candidate.
+        progress: called before processes start, and before each visit.
+        on_visit: called before each start of a process and before each visit, with what is known of the candidate.
         on_round: called after each round in which something was measured, with everything so far and the number of
             rounds that are done.
         at_end: called for each measured candidate after its last round, with a function that runs a video through its
@@ -124,27 +126,49 @@ def _run_rounds(
     session.take_up()
     round_ = 0
     while (order := session.order_of(round_)) is not None:
-        measured = False
-        for group in session.groups_of(order):
-            session.open_group(group, round_, None if progress is None else partial(progress, "starting processes"))
-            for turn, index in session.turns_of(group, round_):
-                cell = session.cells[index]
-                if turn == 0 and on_visit is not None and session.is_due(cell, round_):
-                    on_visit(_status(session, cell, round_))
-                session.take_turn(index, round_, turn)
-            for index in group:
-                if progress is not None:
-                    progress("measuring", *session.done_of_total())
-                measured = session.visit(index, round_) or measured
+        groups = enumerate(session.groups_of(order))
+        measured = [_run_group(session, group, number, round_, progress, on_visit) for number, group in groups]
         round_ += 1
-        if measured and on_round is not None:
+        if any(measured) and on_round is not None:
             on_round(_result(session), round_)
     if progress is not None:
         done, _ = session.done_of_total()
         progress("measuring", done, done)
 
 
-def _status(session: Session, cell: Cell, round_: int) -> Status:
+def _run_group(
+    session: Session,
+    group: Sequence[int],
+    number: int,
+    round_: int,
+    progress: Progress | None,
+    on_visit: Callable[[Status], None] | None,
+) -> bool:
+    """The turns of the candidates that take them with each other; whether anything was measured."""
+
+    def measuring() -> None:
+        if progress is not None:
+            progress("measuring", *session.done_of_total())
+
+    def tell(cell: Cell, *, starting: bool = False) -> None:
+        if on_visit is not None:
+            on_visit(_status(session, cell, round_, starting=starting))
+
+    measuring()
+    session.open_group(group, round_, partial(tell, starting=True))
+    for turn, index in session.turns_of(group, round_):
+        cell = session.cells[index]
+        if turn == 0 and session.is_due(cell, round_):
+            tell(cell)
+        session.take_turn(index, round_, turn, group=number)
+    measured = False
+    for index in group:
+        measuring()
+        measured = session.visit(index, round_) or measured
+    return measured
+
+
+def _status(session: Session, cell: Cell, round_: int, *, starting: bool = False) -> Status:
     settings = session.settings
     return Status(
         candidate=cell.candidate,
@@ -153,6 +177,7 @@ def _status(session: Session, cell: Cell, round_: int) -> Status:
         rounds=settings.rounds if settings.budget_s is None else None,
         estimate=cell.estimate(),
         left_s=session.left_s(),
+        starting=starting,
     )
 
 

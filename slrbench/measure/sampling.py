@@ -21,12 +21,6 @@ LEAST_CALLS = 3
 """Calls of a round that are taken even where each is slower than the round may last."""
 
 
-SETTLING_S = 0.01
-"""Untimed calls after a rest, in which other candidates ran: one at least, and for so long. Caches hold the candidate's
-data again after one; an H200 and its host, whose clocks fall within such a rest, took 12 % more in the first call of a
-turn than in the ninth (ONNX Runtime, calls of 4 ms), and 2 to 3 % more from the fourth on."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class SamplingRule:
     """When warm-up is over and when a round has enough."""
@@ -36,7 +30,11 @@ class SamplingRule:
     min_time_s: float = 0.5
     """Seconds of a round, at least."""
     max_time_s: float = 30.0
-    """A round stops here even with fewer calls than ``min_calls``."""
+    """A round stops once its timed calls took so long, even with fewer of them than ``min_calls``."""
+    settling_s: float = 0.01
+    """Untimed calls after a rest, in which other candidates ran: one at least, and for so long. Caches hold the
+    candidate's data again after one; an H200 and its host, whose clocks fall within such a rest, took 12 % more in the
+    first call of a turn than in the ninth (ONNX Runtime, calls of 4 ms), and 2 to 3 % more from the fourth on."""
     throughput_time_s: float = 0.3
     """Seconds of back-to-back calls per round; 0 leaves the pass out."""
     warmup_window: int = 5
@@ -128,11 +126,11 @@ def warm_up(
     return WarmUp(samples_s=tuple(times), steady=steady)
 
 
-def settle_again(runner: Runner, inputs: Sequence[NDArray[Any]], clock: Clock) -> int:
-    """Untimed calls after a rest, over the inputs in rotation, for ``SETTLING_S``; how many."""
+def settle_again(runner: Runner, inputs: Sequence[NDArray[Any]], clock: Clock, rule: SamplingRule) -> int:
+    """Untimed calls after a rest, over the inputs in rotation, for ``settling_s`` of the rule; how many."""
     begin = clock()
     calls = 0
-    while calls == 0 or seconds(clock() - begin) < SETTLING_S:
+    while calls == 0 or seconds(clock() - begin) < rule.settling_s:
         timed_call(runner, inputs[calls % len(inputs)], clock)
         calls += 1
     return calls
@@ -152,12 +150,14 @@ def take_samples(
     rule: SamplingRule,
     *,
     first: int = 0,
+    least: int = LEAST_CALLS,
     watch: Watch | None = None,
     keep: KeepOutput | None = None,
 ) -> Samples:
     """Time calls over the inputs in rotation, until there are enough of them and enough time has passed.
 
     ``first`` is the number of the first call, where the round has had others: the rotation goes on from there.
+    ``least`` calls are made whatever they take.
     ``watch`` and ``keep`` have their turn between two calls, outside of what is timed.
     """
     compute: list[float] = []
@@ -181,12 +181,17 @@ def take_samples(
             if len(compute) >= rule.min_calls and elapsed >= rule.min_time_s:
                 reason = "enough calls and time"
                 break
-            if len(compute) >= LEAST_CALLS and elapsed >= rule.max_time_s:
-                reason = f"the round's limit of {rule.max_time_s:g} s"
+            if len(compute) >= least and elapsed >= rule.max_time_s:
+                reason = limit_reason(rule)
                 break
     # Either of all calls or of none: a column with gaps could not be read beside the others.
     whole = tuple(device) if len(device) == len(compute) else ()
     return Samples(compute_s=tuple(compute), end_to_end_s=tuple(end_to_end), stop_reason=reason, device_s=whole)
+
+
+def limit_reason(rule: SamplingRule) -> str:
+    """Why a round stops that takes too long."""
+    return f"the round's limit of {rule.max_time_s:g} s"
 
 
 def throughput_pass(

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from slrbench.measure.process import Worker, WorkerKilledError
 from slrbench.measure.scattered_memory import set_aside
 from slrbench.measure.settings import TARGET, MeasureSettings
 from slrbench.measure.timing_inputs import InputFiles, InputSource, InputStore
-from slrbench.measure.turns import rule_of_turn
 from slrbench.records import Candidate
 
 _ERRORS: dict[str, type[SlrbenchError]] = {
@@ -56,6 +56,7 @@ class Session:
         self._index = {id(cell): index for index, cell in enumerate(cells)}
         self._uses = 0
         self._passed = 0
+        self._sitting = 0
         self._watches: dict[str, GpuWatch] = {}
         for cell in cells:
             if (device := gpu_device(cell.candidate.backend, cell.candidate.device)) is not None:
@@ -75,6 +76,8 @@ class Session:
         Raises:
             BadInputError: a candidate's inputs are not those that it was measured with.
         """
+        self._sitting = next(number for number in count() if self._journal.get("sitting", number) is None)
+        self._journal.put(True, "sitting", self._sitting)
         for cell in self.cells:
             while (failed := self._get(cell, "failed", cell.failures)) is not None:
                 cell.failures += 1
@@ -197,10 +200,10 @@ class Session:
         size = self.settings.most_workers
         return [tuple(order[first : first + size]) for first in range(0, len(order), size)]
 
-    def open_group(self, group: Sequence[int], round_: int, starting: Callable[[int, int], None] | None = None) -> None:
+    def open_group(self, group: Sequence[int], round_: int, starting: Callable[[Cell], None]) -> None:
         """Start the processes that candidates lack in this round, one after another, on memory of the same kind.
 
-        ``starting`` is called before each, with how many were started and how many there are to start.
+        ``starting`` is called before each.
         """
         due = [cell for cell in (self.cells[index] for index in group) if self.is_due(cell, round_)]
         for cell in due:
@@ -209,10 +212,10 @@ class Session:
         for cell in due:
             self._note_use(cell)  # so that room is made by ending others' processes
         if missing := [cell for cell in due if cell.worker is None]:
+            self._make_room(len(missing))  # before, for what ended processes leave is to be set aside, too
             with set_aside():
-                for number, cell in enumerate(missing):
-                    if starting is not None:
-                        starting(number, len(missing))
+                for cell in missing:
+                    starting(cell)
                     self._attempt(cell, partial(self._worker_of, cell, round_))
 
     def turns_of(self, group: Sequence[int], round_: int) -> Iterator[tuple[int, int]]:
@@ -221,11 +224,22 @@ class Session:
             for index in shuffled(group, seed=self.settings.seed, round_=round_, turn=turn):
                 yield turn, index
 
-    def take_turn(self, index: int, round_: int, turn: int) -> None:
-        """One turn of one candidate in a round, unless it failed before, or the round is known."""
+    def take_turn(self, index: int, round_: int, turn: int, *, group: int = 0) -> None:
+        """One turn of one candidate in a round, unless it failed before, or the round is known.
+
+        ``group`` is the number of its group in the round: turns of different groups are no pairs.
+        """
         cell = self.cells[index]
         if self.is_due(cell, round_):
-            self._attempt(cell, lambda: self._take_turn(cell, round_, turn))
+            self._attempt(cell, lambda: self._take_turn(cell, round_, turn, group))
+
+    def _number_of_turn(self, group: int, turn: int) -> int:
+        """Of all turns of a round another one, those before an interruption included: equal ones were taken together.
+
+        Counted from 0 where the round has one group and there was no interruption.
+        """
+        groups = -(-len(self.cells) // self.settings.most_workers)
+        return (self._sitting * groups + group) * self.settings.turns + turn
 
     def visit(self, index: int, round_: int) -> bool:
         """End a candidate's round, after its turns, unless it failed before or that was done; whether it was now."""
@@ -265,7 +279,7 @@ class Session:
             self._journal.put(failed, *self._of(cell, "failed", cell.failures))
             cell.failures += 1
 
-    def _take_turn(self, cell: Cell, round_: int, turn: int) -> None:
+    def _take_turn(self, cell: Cell, round_: int, turn: int, group: int) -> None:
         rested = cell.worker is not None
         worker = self._worker_of(cell, round_)
         begin = perf_counter_ns()
@@ -273,9 +287,15 @@ class Session:
             cell.turns_s = 0.0
             if cell.gpu is not None:
                 cell.gpu.begin(own=self._own_processes(), worker=worker.pid)
-        rule = asdict(rule_of_turn(self.settings.sampling, self.settings.turns))
-        seed = self._gatherer.arguments(worker, round_)["seed"]
-        worker.ask("turn", limit_s=self.settings.limit_s, rule=rule, settle=rested, seed=seed)
+        worker.ask(
+            "turn",
+            limit_s=self.settings.limit_s,
+            rule=asdict(self.settings.sampling),
+            settle=rested,
+            seed=self._gatherer.arguments(worker, round_)["seed"],
+            number=self._number_of_turn(group, turn),
+            turns=self.settings.turns,
+        )
         cell.turns_s += seconds(perf_counter_ns() - begin)
 
     def _own_processes(self) -> set[int]:
@@ -345,9 +365,10 @@ class Session:
         self._uses += 1
         cell.last_used = self._uses
 
-    def _make_room(self) -> None:
+    def _make_room(self, processes: int = 1) -> None:
+        """End the processes that rested longest, where so many more would be too many."""
         alive = sorted((c for c in self.cells if c.worker is not None), key=lambda c: c.last_used)
-        for cell in alive[: max(0, len(alive) + 1 - self.settings.most_workers)]:
+        for cell in alive[: max(0, len(alive) + processes - self.settings.most_workers)]:
             cell.stop()
 
     def close(self) -> None:

@@ -39,7 +39,7 @@ class MeasureSettings:
     limit_s: float = 300.0
     """A worker that does not answer a command in this time is ended."""
     most_workers: int = 16
-    """Processes alive at a time; beyond it the one that rested longest is ended, and started anew at its next turn."""
+    """Processes alive at a time; beyond it the one that rested longest is ended, and started anew in its next round."""
     video: PixelSettings | None = None
     """The video that is timed from its bytes to glosses, once in the life of a process; None: none is."""
     budget_s: float | None = None

@@ -33,7 +33,7 @@ from slrbench.measure.kept_outputs import KeptOutputs, OwnOutputs, repeated_rati
 from slrbench.measure.load_worker import load_operations
 from slrbench.measure.memory import peak_rss_bytes, rss_bytes, steady_rss_bytes
 from slrbench.measure.parallel import parallel_passes
-from slrbench.measure.sampling import SamplingRule, settle_again, throughput_pass, timed_call, warm_up
+from slrbench.measure.sampling import SamplingRule, throughput_pass, timed_call, warm_up
 from slrbench.measure.system_counters import SystemCounters
 from slrbench.measure.turns import RoundSoFar
 from slrbench.runners.inputs import check_artifact_file
@@ -180,17 +180,27 @@ class _Worker:
         gc.freeze()
         return asdict(found)
 
-    def turn(self, *, rule: dict[str, Any], settle: bool, seed: int = 0) -> dict[str, Any]:
+    def turn(
+        self, *, rule: dict[str, Any], settle: bool, seed: int = 0, number: int = 0, turns: int = 1
+    ) -> dict[str, Any]:
         """Some of a round's samples: untimed calls where it should ``settle`` first, then timed ones.
 
+        ``rule`` is the whole round's, of whose ``turns`` this is one; ``number`` is the turn that its samples are of.
         The outputs of some calls, chosen by ``seed``, are kept until the round ends.
         """
-        if settle:
-            settle_again(self.runner, self._inputs, perf_counter_ns)
         if self._so_far is None:
             self._so_far = RoundSoFar(KeptOutputs(seed))
         before = len(self._so_far.compute_s)
-        self._so_far.take_turn(self.runner, self._inputs, perf_counter_ns, SamplingRule(**rule), self._new_watch)
+        self._so_far.take_turn(
+            self.runner,
+            self._inputs,
+            perf_counter_ns,
+            SamplingRule(**rule),
+            self._new_watch,
+            number=number,
+            turns=turns,
+            settle=settle,
+        )
         return {"calls": len(self._so_far.compute_s) - before}
 
     def _new_watch(self) -> ContentionWatch:

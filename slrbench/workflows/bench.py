@@ -170,7 +170,8 @@ def _words(status: Status) -> str:
     if known is not None:
         value, low, high = (milliseconds(each) for each in (known.value, known.low, known.high))
         figure = f": {value} ms ({low} to {high})"
-    return f"{status.candidate.model} {backend_on(status.candidate)}{copy}, round {status.round}{of}{figure}"
+    starting = "starting " if status.starting else ""
+    return f"{starting}{status.candidate.model} {backend_on(status.candidate)}{copy}, round {status.round}{of}{figure}"
 
 
 def _check_beforehand(options: BenchOptions, folder: Path | None, *, resume: bool) -> None:

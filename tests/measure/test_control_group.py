@@ -40,6 +40,17 @@ def test_version_1_has_the_memory_controllers_own_tree(tmp_path: Path) -> None:
     assert memory_left_bytes(root) == 4000
 
 
+@pytest.mark.parametrize(("version", "name"), [(2, "inactive_file"), (1, "total_inactive_file")])
+def test_files_in_memory_that_the_kernel_gives_up_first_are_left_too(tmp_path: Path, version: int, name: str) -> None:
+    folder = tmp_path / "sys/fs/cgroup" / ("memory" if version == 1 else "")
+    group(folder, "1000", 990, version=version)
+    assert memory_left_bytes(tmp_path) == 10
+    (folder / "memory.stat").write_text(f"anon 5\nactive_file 80\n{name} 600\nbroken\n")
+    assert memory_left_bytes(tmp_path) == 610
+    (folder / "memory.stat").write_text(f"{name} 5000\n")
+    assert memory_left_bytes(tmp_path) == 1000
+
+
 @pytest.mark.parametrize(
     ("text", "limit", "left"),
     [

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from slrbench.measure.sampling import (
     LEAST_CALLS,
-    SETTLING_S,
     SamplingRule,
     settle_again,
     take_samples,
@@ -160,10 +159,9 @@ def test_warm_up_that_does_not_settle_stops_at_the_cap_and_says_so() -> None:
 
 @pytest.mark.parametrize(("call_ms", "calls"), [(4, 3), (10, 1), (50, 1)])
 def test_a_candidate_settles_again_for_a_time_and_at_least_a_call(call_ms: int, calls: int) -> None:
-    assert SETTLING_S == 0.01
     clock = SteppingClock()
     runner = FakeRunner(clock, 0, call_ms, 0, 0)
-    assert settle_again(runner, INPUTS, clock) == calls
+    assert settle_again(runner, INPUTS, clock, SamplingRule(settling_s=0.01)) == calls
     assert runner.seen == [int(INPUTS[i % len(INPUTS)][0]) for i in range(calls)]
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count
+from itertools import combinations, count, pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,7 +27,7 @@ from slrbench.measure.journal import Journal
 from slrbench.measure.process import Worker
 from slrbench.measure.rounds import MeasureSettings, Status, infer_with, measure, open_in
 from slrbench.measure.timing_inputs import TimingInputs, noise_inputs
-from slrbench.records import Candidate
+from slrbench.records import Candidate, Measurement
 
 MakeCandidate = Callable[..., Candidate]
 SESSION = {"any": "session"}
@@ -139,6 +139,7 @@ def test_no_process_starts_between_turns_where_more_are_wanted_than_may_live(
     make_candidate: MakeCandidate, brief: MeasureSettings, rounds_asked: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started_in: list[bool] = []
+    ended_in: list[bool] = []
     held: list[int] = []
     start = WorkerHere.__init__
 
@@ -153,13 +154,46 @@ def test_no_process_starts_between_turns_where_more_are_wanted_than_may_live(
         held.pop()
 
     monkeypatch.setattr(WorkerHere, "__init__", note)
+    monkeypatch.setattr(WorkerHere, "close", lambda self, at_once=False: ended_in.append(bool(held)))
     monkeypatch.setattr(session_module, "set_aside", set_aside)
     candidates = [make_candidate(model=name) for name in "abcde"]
-    result = measure(candidates, replace(brief, rounds=6, processes=1, most_workers=3))
+    result = measure(candidates, replace(brief, rounds=6, processes=1, most_workers=3, turns=2))
     assert all(started_in)
-    # Two groups of three and two, and room for three: each round starts again those that made room.
-    assert len(started_in) <= 5 + 5 * 5
-    assert all(len(found.cold_starts) <= 6 for found in result.measurements)
+    assert not any(ended_in), "what an ended process leaves is set aside, too"
+    # Two groups of three and two, and room for three: the last three of a round live on, and those of them that are in
+    # the first group of the next are not started again.
+    goes_on = sum(len(set(last[2:]) & set(first[:3])) for last, first in pairwise(result.order))
+    assert goes_on > 0
+    assert len(started_in) == 6 * 5 - goes_on
+    for a, b in combinations(result.measurements, 2):
+        in_first = [{_index(a) in order[:3], _index(b) in order[:3]} for order in result.order]
+        together = {round_ for round_, where in enumerate(in_first) if len(where) == 1}
+        turns = [set(zip(each.round_of, each.turn_of, strict=True)) for each in (a, b)]
+        assert {round_ for round_, _ in turns[0] & turns[1]} == together, "turns of other groups are no pairs"
+        assert len(turns[0]) == 6 * 2
+
+
+def _index(measurement: Measurement) -> int:
+    return "abcde".index(measurement.candidate.model)
+
+
+def test_turns_on_both_sides_of_an_interruption_are_no_pairs(
+    make_candidate: MakeCandidate, brief: MeasureSettings, rounds_asked: list[int]
+) -> None:
+    candidates = [make_candidate(model=name) for name in "ab"]
+    journal = Journal()
+
+    def interrupt(_: str, done: int, __: int) -> None:
+        if done == 3:  # one of the second round is kept, the other is not
+            raise KeyboardInterrupt
+
+    settings = replace(brief, rounds=3, turns=2)
+    with pytest.raises(KeyboardInterrupt):
+        measure(candidates, settings, journal=journal, progress=interrupt)
+    a, b = measure(candidates, settings, journal=journal).measurements
+    turns = [set(zip(each.round_of, each.turn_of, strict=True)) for each in (a, b)]
+    assert [len(each) for each in turns] == [6, 6]
+    assert {round_ for round_, _ in turns[0] & turns[1]} == {0, 2}
 
 
 def test_turns_that_an_earlier_version_has_not_kept_are_not_made_up(
@@ -185,13 +219,9 @@ def test_an_interrupted_run_goes_on_and_measures_nothing_twice(
     make_candidate: MakeCandidate, brief: MeasureSettings, rounds_asked: list[int], tmp_path: Path, stop_at: int
 ) -> None:
     candidates = [make_candidate(model=name) for name in "ab"]
-    seen: list[int] = []
 
-    def interrupt(text: str, done: int, __: int) -> None:
-        if text != "measuring":
-            return
-        seen.append(done)
-        if len(seen) == stop_at + 1:
+    def interrupt(_: str, done: int, __: int) -> None:
+        if done == stop_at:
             raise KeyboardInterrupt
 
     path = tmp_path / "journal.jsonl"
@@ -325,7 +355,8 @@ def test_a_budget_visits_what_is_widest_until_the_time_is_spent(
     visited: list[tuple[int, str, bool]] = []
 
     def on_visit(status: Status) -> None:
-        visited.append((status.round, status.candidate.model, status.second_copy))
+        if not status.starting:
+            visited.append((status.round, status.candidate.model, status.second_copy))
         assert status.rounds is None
         if status.round == 9:
             clock[0] = 1e9
@@ -393,6 +424,8 @@ def test_the_status_says_what_is_known_and_how_long_it_takes(
 ) -> None:
     told: list[Status] = []
     measure([make_candidate()], replace(brief, rounds=7), on_visit=told.append)
+    assert [status.starting for status in told] == [True, *[False] * 7]
+    told = told[1:]
     assert [status.round for status in told] == [1, 2, 3, 4, 5, 6, 7]
     assert told[0].left_s is None
     assert told[0].estimate is told[5].estimate is None

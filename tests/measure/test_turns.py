@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from slrbench.measure.kept_outputs import KeptOutputs
 from slrbench.measure.order import shuffled
 from slrbench.measure.rounds import MeasureSettings, measure
 from slrbench.measure.sampling import SamplingRule
-from slrbench.measure.turns import rule_of_turn
+from slrbench.measure.turns import RoundSoFar, rule_of_turn
 from slrbench.records import Candidate
 from slrbench.runners.inputs import artifact_sha256
 from slrbench.workflows.untrained import build_untrained
+from tests.measure.test_sampling import INPUTS, FakeRunner, SteppingClock
 
 RULE = SamplingRule(min_calls=6, min_time_s=0.0, throughput_time_s=0.0, warmup_cap_s=0.2)
 
@@ -54,6 +56,43 @@ def test_turns_together_have_the_calls_of_a_round(candidate: Candidate, turns: i
 def test_a_turns_rule_is_a_part_of_the_rounds() -> None:
     rule = rule_of_turn(SamplingRule(min_calls=14, min_time_s=0.7, max_time_s=30.0), 10)
     assert (rule.min_calls, rule.min_time_s, rule.max_time_s) == (2, pytest.approx(0.07), pytest.approx(3.0))
+
+
+class _Watch:
+    """Sees nothing."""
+
+    def begin(self) -> None: ...
+
+    def after_call(self) -> None: ...
+
+    def marks(self) -> dict[str, list[int]]:
+        return {}
+
+    def sources(self) -> dict[str, bool]:
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("call_ms", "turns", "calls", "of_turns", "reason"),
+    [
+        (2000, 8, 3, [0, 1, 2], "the round's limit of 5 s"),
+        (400, 8, 14, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6], "the round's limit of 5 s"),
+        (10, 8, 24, [turn for turn in range(8) for _ in range(3)], "enough calls and time"),
+        (5000, 1, 3, [0, 0, 0], "the round's limit of 5 s"),
+        (2000, 1, 3, [0, 0, 0], "the round's limit of 5 s"),
+    ],
+)
+def test_a_rounds_time_is_up_for_all_its_turns(
+    call_ms: int, turns: int, calls: int, of_turns: list[int], reason: str
+) -> None:
+    clock = SteppingClock()
+    runner = FakeRunner(clock, 0, call_ms, 0, 0)
+    rule = SamplingRule(min_calls=22, min_time_s=0.0, max_time_s=5.0, settling_s=0.0)
+    so_far = RoundSoFar(KeptOutputs(0))
+    for turn in range(turns):
+        so_far.take_turn(runner, INPUTS, clock, rule, _Watch, number=turn, turns=turns)  # type: ignore[arg-type]
+    assert (len(so_far.compute_s), so_far.turn_of) == (calls, of_turns)
+    assert so_far.answer()["stop_reason"] == reason
 
 
 def test_every_turn_has_an_order_of_its_own() -> None:
