@@ -23,10 +23,38 @@ def count_parameters(model: nn.Module) -> int:
 
 def count_macs(spec: ModelSpec, *, batch: int, frames: int, height: int, width: int) -> int:
     """Multiply-accumulates of one call on ``(batch, 3, frames, height, width)``, from shapes alone (no weights)."""
+    return count_cost(spec, batch=batch, frames=frames, height=height, width=width)[0]
+
+
+def count_traffic(spec: ModelSpec, *, batch: int, frames: int, height: int, width: int) -> int:
+    """Bytes that one call in fp32 moves at least: every weight once, and each layer's input and output.
+
+    A layer is a module without modules in it. Activations and normalisation are left out, since every runtime but eager
+    torch computes them with the layer before. What stays in a cache is counted all the same, so this is what the call
+    would move on a machine without one.
+    """
+    return count_cost(spec, batch=batch, frames=frames, height=height, width=width)[1]
+
+
+def count_cost(spec: ModelSpec, *, batch: int, frames: int, height: int, width: int) -> tuple[int, int]:
+    """:func:`count_macs` and :func:`count_traffic` of one call, in one pass over meta tensors."""
     with torch.device("meta"):
         model = build_model(spec).eval()
         video = torch.empty(batch, 3, frames, height, width)
-    return count_module_macs(model, video)
+    moved = 4 * count_parameters(model)
+
+    def hook(layer: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        nonlocal moved
+        result = output[0] if isinstance(output, tuple) else output
+        moved += 4 * (arguments[0].numel() + result.numel())
+
+    handles = [m.register_forward_hook(hook) for m in model.modules() if isinstance(m, _MOVING)]
+    try:
+        macs = count_module_macs(model, video)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return macs, moved
 
 
 def count_module_macs(module: nn.Module, *inputs: Tensor) -> int:
@@ -45,31 +73,6 @@ def count_module_macs(module: nn.Module, *inputs: Tensor) -> int:
         for handle in handles:
             handle.remove()
     return total
-
-
-def count_traffic(spec: ModelSpec, *, batch: int, frames: int, height: int, width: int) -> int:
-    """Bytes that one call in fp32 moves at least: every weight once, and each layer's input and output.
-
-    A layer is a module without modules in it. Activations and normalisation are left out, since every runtime but eager
-    torch computes them with the layer before. What stays in a cache is counted all the same, so this is what the call
-    would move on a machine without one.
-    """
-    with torch.device("meta"):
-        model = build_model(spec).eval()
-        video = torch.empty(batch, 3, frames, height, width)
-    moved = 4 * count_parameters(model)
-
-    def hook(layer: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-        nonlocal moved
-        result = output[0] if isinstance(output, tuple) else output
-        moved += 4 * (arguments[0].numel() + result.numel())
-
-    handles = [m.register_forward_hook(hook) for m in model.modules() if isinstance(m, _MOVING)]
-    with torch.no_grad():
-        model(video)
-    for handle in handles:
-        handle.remove()
-    return moved
 
 
 _COUNTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.LSTM)

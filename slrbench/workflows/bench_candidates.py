@@ -7,7 +7,7 @@ refused always.
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from exporters.artifact import ExporterError, Manifest, read_manifest
-from slrbench.errors import BadInputError, NegativeVerdictError, SlrbenchError
+from slrbench.errors import BadInputError, SlrbenchError
 from slrbench.models.spec import ModelSpec
 from slrbench.records import Candidate, ParityWord, Skipped
 from slrbench.runners.availability import require
@@ -24,8 +24,8 @@ from slrbench.training.card import CARD_NAME, CheckpointCard, locate, read_card
 from slrbench.workflows.archive import folder_of_pack, is_pack, unless_unpacked
 from slrbench.workflows.bench_axes import Axes, Way, why_senseless
 from slrbench.workflows.bench_engines import Engines, outside_profile
-from slrbench.workflows.bench_files import find_file, require_verified
-from slrbench.workflows.compressed_size import compressed_bytes
+from slrbench.workflows.bench_files import BenchFile, find_file, require_verified
+from slrbench.workflows.compressed_size import compress_all, compressed_bytes
 
 MODELS_FOLDER = Path("trained_models")
 
@@ -137,46 +137,70 @@ def plan_candidates(
         allow_unverified: whether files without a passed verdict are measured, too.
         engines: why engines could not be made.
     """
+    found = [
+        each
+        for model, way in product(models, axes.ways())
+        for each in _found_files(model, way, axes.input_kinds, engines or {}, allow_unverified=allow_unverified)
+    ]
+    compress_all({each.file.sha256: each.file.path for each in found if isinstance(each, _Found)})
     plan = Plan()
-    for model, way in product(models, axes.ways()):
-        try:
-            if (senseless := why_senseless(way)) is not None:
-                raise BadInputError(senseless, hint="python -m slrbench bench --help says what there is")
-            require(way.backend, way.device)
-        except SlrbenchError as error:
-            plan.refused.append((_row(model, way, error.message), error))
-            continue
-        for input_kind in axes.input_kinds:
-            _plan_file(plan, model, way, input_kind, axes, engines or {}, allow_unverified=allow_unverified)
+    for each in found:
+        if isinstance(each, _Found):
+            _add_shapes(plan, each, axes)
+        else:
+            _refuse(plan, *each)
     return plan
 
 
-def _plan_file(
-    plan: Plan,
-    model: BenchModel,
-    way: Way,
-    input_kind: str,
-    axes: Axes,
-    engines: Engines,
-    *,
-    allow_unverified: bool,
-) -> None:
-    def refuse(error: SlrbenchError, parity: ParityWord | None = None) -> None:
-        kind = "" if input_kind == "float32" or f" {input_kind} " in error.message else f"{input_kind} input: "
-        row = _row(model, way, kind + error.message).model_copy(update={"parity": parity})
-        if all(row != known for known, _ in plan.refused):  # a fixed axis is the same clash at every other axis' values
-            plan.refused.append((row, error))
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """A file that may be measured."""
 
+    model: BenchModel
+    way: Way
+    input_kind: str
+    file: BenchFile
+
+
+_Refused = tuple[Skipped, SlrbenchError]
+
+
+def _found_files(
+    model: BenchModel, way: Way, input_kinds: Sequence[str], engines: Engines, *, allow_unverified: bool
+) -> Iterator[_Found | _Refused]:
+    """The file of each kind of input that the way opens, or why there is none to measure."""
     try:
-        file = find_file(model, way, input_kind, engines)
+        if (senseless := why_senseless(way)) is not None:
+            raise BadInputError(senseless, hint="python -m slrbench bench --help says what there is")
+        require(way.backend, way.device)
     except SlrbenchError as error:
-        refuse(error)
+        yield _row(model, way, error.message), error
         return
-    try:
-        require_verified(model, file, allow_unverified=allow_unverified)
-    except NegativeVerdictError as error:
-        refuse(error, file.parity)
-        return
+    for input_kind in input_kinds:
+        parity: ParityWord | None = None
+        try:
+            file = find_file(model, way, input_kind, engines)
+            parity = file.parity
+            require_verified(model, file, allow_unverified=allow_unverified)
+        except SlrbenchError as error:
+            row = _row(model, way, _of_kind(input_kind, error.message))
+            yield row.model_copy(update={"parity": parity}), error
+        else:
+            yield _Found(model=model, way=way, input_kind=input_kind, file=file)
+
+
+def _of_kind(input_kind: str, reason: str) -> str:
+    """A reason with the kind of input in front, unless that is the usual one or named."""
+    return reason if input_kind == "float32" or f" {input_kind} " in reason else f"{input_kind} input: {reason}"
+
+
+def _add_shapes(plan: Plan, found: _Found, axes: Axes) -> None:
+    """A candidate for each shape that the file takes, a refused row for any other."""
+    model, way, input_kind, file = found.model, found.way, found.input_kind, found.file
+
+    def refuse(error: SlrbenchError) -> None:
+        _refuse(plan, _row(model, way, _of_kind(input_kind, error.message)), error)
+
     sizes = [(size, size) for size in axes.sizes] or [model.frame_size]
     for threads, batch, frames, (height, width) in product(axes.threads, axes.batches, axes.frames, sizes):
         shape = (batch, frames, height, width)
@@ -189,19 +213,23 @@ def _plan_file(
             hint = f"python -m slrbench export {model.folder} --formats trt --batch 1:{batch} --frames 1:{frames}"
             refuse(BadInputError(f"{file.path.name} was asked for {outside}", hint=unless_unpacked(model.folder, hint)))
             continue
+        macs, traffic_bytes = _cost(model.spec, batch, frames, height, width)
         values: dict[str, Any] = {
             "model": model.model_id, "backend": way.backend, "format": file.format, "precision": way.precision,
             "variant": way.variant, "device": way.device, "threads": threads, "batch": batch, "frames": frames,
             "height": height, "width": width, "input_kind": input_kind, "path": str(file.path),
             "artifact_sha256": file.sha256, "size_bytes": file.size_bytes,
             "compressed_bytes": compressed_bytes(file.path, file.sha256), "parameters": model.parameters,
-            "macs": _cost(model.spec, batch, frames, height, width)[0],
-            "traffic_bytes": _cost(model.spec, batch, frames, height, width)[1], "parity": file.parity,
-            "untrained": model.card is None,
+            "macs": macs, "traffic_bytes": traffic_bytes, "parity": file.parity, "untrained": model.card is None,
         }  # fmt: skip
         plan.candidates.append(Candidate(**values))
         if file.judge_here:
             plan.to_judge[plan.candidates[-1]] = model.folder
+
+
+def _refuse(plan: Plan, row: Skipped, error: SlrbenchError) -> None:
+    if all(row != known for known, _ in plan.refused):  # a fixed axis is the same clash at every other axis' values
+        plan.refused.append((row, error))
 
 
 def _row(model: BenchModel, way: Way, reason: str) -> Skipped:
@@ -220,7 +248,6 @@ def _cost(spec: ModelSpec, batch: int, frames: int, height: int, width: int) -> 
     """Multiply-accumulates and bytes moved of one call; None where torch, which counts them, is not installed."""
     if find_spec("torch") is None:
         return None, None
-    from slrbench.models.cost import count_macs, count_traffic
+    from slrbench.models.cost import count_cost
 
-    shape = {"batch": batch, "frames": frames, "height": height, "width": width}
-    return count_macs(spec, **shape), count_traffic(spec, **shape)
+    return count_cost(spec, batch=batch, frames=frames, height=height, width=width)
