@@ -7,7 +7,7 @@ from pydantic import Field
 from slrbench.records.base import BoundBy, FloorState, Interval, ParityWord, Record, Scope, SpeedVerdict
 from slrbench.records.measured import Accuracy, Environment, ErrorCounts, LoadRun, MachinePeak, Measurement, Skipped
 
-REPORT_SCHEMA_VERSION = 3
+REPORT_SCHEMA_VERSION = 4
 
 
 class SummaryRow(Record):
@@ -73,7 +73,7 @@ class SummaryRow(Record):
 
 
 class Comparison(Record):
-    """A row against the baseline, paired by turn, or by round where turns are not known."""
+    """A row against the baseline, paired by turn, or by round where the two took no turns with each other."""
 
     row: int = Field(description="index into summary")
     baseline: int = Field(description="index into summary: same scope and shape")

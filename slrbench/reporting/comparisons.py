@@ -5,7 +5,7 @@ baseline was not measured at that shape, there is no comparison. FASTER and SLOW
 compared in the same scope (:mod:`slrbench.statistics.verdicts`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from slrbench.records import (
@@ -34,8 +34,26 @@ def samples_of(measurement: Measurement, scope: Scope) -> tuple[float, ...]:
 
 
 def paired_by(report: Report) -> str:
-    """``turn`` where the turns of all samples are known, as they are since turns are kept; ``round`` otherwise."""
-    return "turn" if all(measurement.turn_of for measurement in report.measurements) else "round"
+    """What comparisons pair: turns, rounds where the two took no turns with each other, or some of both."""
+    found = {how for a, b in _compared(report) for how in _pairing(a, b)}
+    if found == {"turn", "round"}:
+        return "turn, or by round where two took no turns with each other"
+    return "turn" if "turn" in found else "round"
+
+
+def _compared(report: Report) -> Iterator[tuple[Measurement, Measurement]]:
+    """The measurements behind every comparison."""
+    for c in report.comparisons:
+        ours, theirs = (_measurement(report, report.summary[index]) for index in (c.row, c.baseline))
+        if ours is not None and theirs is not None:
+            yield ours, theirs
+
+
+def _pairing(a: Measurement, b: Measurement) -> set[str]:
+    """How the rounds that both have are paired, as :func:`slrbench.statistics.bootstrap.ratio_interval` does it."""
+    of_a, of_b = (set(zip(m.round_of, m.turn_of, strict=True)) if m.turn_of else set() for m in (a, b))
+    with_turns = {round_ for round_, _ in of_a & of_b}
+    return {"turn" if round_ in with_turns else "round" for round_ in set(a.round_of) & set(b.round_of)}
 
 
 def noise_floor(report: Report, *, practical: float = PRACTICAL_THRESHOLD) -> NoiseFloor | None:
@@ -144,7 +162,9 @@ def _ratio(ours: Measurement, theirs: Measurement, scope: Scope) -> Interval | N
         a_turns=ours.turn_of,
         b_turns=theirs.turn_of,
     )
-    return found if found is not None else ratio_range(a, ours.round_of, b, theirs.round_of)
+    if found is not None:
+        return found
+    return ratio_range(a, ours.round_of, b, theirs.round_of, a_turns=ours.turn_of, b_turns=theirs.turn_of)
 
 
 def _few(ratio: Interval) -> bool:

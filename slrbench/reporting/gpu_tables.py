@@ -17,9 +17,9 @@ _PARTS = {
     "engine": "the engine's weights",
     "context": "its scratch memory",
     "buffers": "inputs and outputs",
-    "peak": "the most that it used at a time",
+    "peak": "the most that it used at a time, but for the first call at a shape",
     "reserved": "what it took from the driver",
-    "first_call": "for a moment in the first call, while kernels are chosen",
+    "first_call": "the most in those first calls, in which torch chooses kernels",
 }
 """What a runtime says of its device memory, and what that means."""
 

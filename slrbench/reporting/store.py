@@ -105,6 +105,8 @@ def _upgraded(document: dict[str, Any], version: int) -> dict[str, Any]:
     """A report of an older schema as one of today's.
 
     Version 1 knew fp32 on the CPU only; those are the values that fields of version 2 have where a file lacks them.
-    What version 3 added is empty or null where a file lacks it: not measured.
+    What version 3 added is empty or null where a file lacks it: not measured. Before version 4 the turns of samples
+    were not kept, one untimed call settled a candidate after a rest, and the first call at a shape counted in the peak
+    of torch's device memory.
     """
     return document if version == REPORT_SCHEMA_VERSION else {**document, "schema_version": REPORT_SCHEMA_VERSION}

@@ -188,16 +188,27 @@ def ratio_interval(
 
 
 def ratio_range(
-    a: Sequence[float], a_rounds: Sequence[int], b: Sequence[float], b_rounds: Sequence[int]
+    a: Sequence[float],
+    a_rounds: Sequence[int],
+    b: Sequence[float],
+    b_rounds: Sequence[int],
+    *,
+    a_turns: Sequence[int] = (),
+    b_turns: Sequence[int] = (),
 ) -> Interval | None:
     """What is known of the ratio from fewer rounds than an interval needs: from the lowest to the highest round's.
 
-    Its confidence is what such a range has, 1 - 2 ** (1 - n) with n rounds: 0 with one, 0.94 with five.
+    Its confidence is what such a range has, 1 - 2 ** (1 - n) with n rounds: 0 with one, 0.94 with five. Paired as in
+    :func:`ratio_interval`, which says what the arguments are.
 
     Returns:
         The range; None where no round is common to both.
+
+    Raises:
+        ValueError: not one round or turn per sample.
     """
-    _, logs, _ = _paired_logs(a, a_rounds, b, b_rounds, (), (), {})
+    of_turns = _logs_of_turns(a, a_rounds, a_turns, b, b_rounds, b_turns) if len(a_turns) and len(b_turns) else {}
+    _, logs, _ = _paired_logs(a, a_rounds, b, b_rounds, (), (), of_turns)
     if not len(logs):
         return None
     value, low, high = (math.exp(float(f(logs))) for f in (trimmed_mean, np.min, np.max))

@@ -13,12 +13,13 @@ Three comparisons, each of the same file with the same options, alternately:
 
 Every pair of the other two is two fresh processes: the same program takes some per cent more or less time from one
 process to the next, which no number of calls in one process averages away. The bare loop is compared with a second bare
-loop, too: what that ratio's interval spans is what this machine can tell apart. The processes of such a pair start
-while scattered memory is set aside, as those of ``bench`` do, and their turns are paired, since the machine's own speed
-changes within a second.
+loop, too: what that ratio's interval spans is what this machine can tell apart. The processes of harness and bare loops
+start and warm up while scattered memory is set aside, as those of ``bench`` do, and their turns are paired, since the
+machine's own speed changes within a second.
 
-Shown are ratios of medians, with a 95 % interval of their median over pairs, or over stretches of calls in one process,
-by order statistics. Without --model a network with random weights is exported first (that part needs torch).
+Shown are ratios of a pair's medians, or the trimmed means of the ratios of its turns, with a 95 % interval of their
+median over pairs, or over stretches of calls in one process, by order statistics. Without --model a network with random
+weights is exported first (that needs torch).
 """
 
 import argparse
@@ -41,13 +42,16 @@ from numpy.typing import NDArray
 from slrbench.measure.clock import perf_counter_ns
 from slrbench.measure.process import Worker
 from slrbench.measure.rounds import open_in
-from slrbench.measure.sampling import SETTLING_S, SamplingRule, no_garbage_collection, timed_call
+from slrbench.measure.sampling import SamplingRule, no_garbage_collection, timed_call
 from slrbench.measure.scattered_memory import set_aside
 from slrbench.measure.timing_inputs import noise_inputs
 from slrbench.records import Candidate
 from slrbench.runners.inputs import artifact_sha256
 from slrbench.runners.onnxruntime_ import OnnxRunner
 from slrbench.statistics.bootstrap import trimmed_mean
+
+WARM_UP_CALLS = 10
+"""Of a plain loop, as many as ours makes at least."""
 
 AGAINST = ("session", "bare", "benchmark_app")
 
@@ -201,9 +205,10 @@ def against_bare_loop(
                 worker = processes.enter_context(Worker(threads=candidate.threads))
                 open_in(worker, candidate, first_input=None, limit_s=600.0)
                 worker.ask("inputs", limit_s=600.0, path=str(inputs))
+                worker.ask("warm_up", limit_s=600.0, rule=rule)
                 one, other = (processes.enter_context(bare_loop(candidate, inputs)) for _ in range(2))
                 for loop in (one, other):
-                    loop(1)  # it answers once its session is there
+                    loop(WARM_UP_CALLS)  # what a process takes of memory it takes now
 
             def harness_turn(worker: Worker = worker) -> list[float]:
                 return list(worker.ask("round", limit_s=600.0, rule=rule, settle=True)["end_to_end_s"])
@@ -228,9 +233,8 @@ def paired(one: list[float], other: list[float]) -> tuple[float, float]:
 @contextmanager
 def bare_loop(candidate: Candidate, inputs: Path) -> Iterator[Callable[[int], list[float]]]:
     """A process with the plain loop, and how to have it make so many timed calls, after untimed ones as ours has."""
-    command = [
-        sys.executable, "-c", BARE_LOOP, candidate.path, str(inputs), str(candidate.threads), str(SETTLING_S)
-    ]  # fmt: skip
+    settling_s = str(SamplingRule().settling_s)
+    command = [sys.executable, "-c", BARE_LOOP, candidate.path, str(inputs), str(candidate.threads), settling_s]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         asked, answers = process.stdin, process.stdout
         assert asked is not None

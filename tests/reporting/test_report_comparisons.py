@@ -62,6 +62,9 @@ def test_turns_are_paired_where_they_are_known_and_the_report_says_which(golden_
     text, ratio = shown(first, second.model_copy(update={"turn_of": ()}))
     assert ratio < 1.5
     assert "end to end, paired by round: below 1 is faster" in text
+    apart = tuple(t + (100 if r < 3 else 0) for t, r in zip(second.turn_of, second.round_of, strict=True))
+    text, _ = shown(first, second.model_copy(update={"turn_of": apart}))
+    assert "paired by turn, or by round where two took no turns with each other: below" in text
 
 
 def _moved(measurement: Measurement, **fields: Any) -> Measurement:

@@ -100,6 +100,15 @@ def test_only_turns_of_both_are_paired_and_a_round_without_any_is_paired_as_a_wh
         ratio_interval(a, rounds, b, rounds_of(6, 3), a_turns=turns[:-1], b_turns=[0, 1, 2] * 6)
 
 
+def test_the_range_of_a_few_rounds_pairs_turns_too() -> None:
+    rounds, turns = rounds_of(4, 4), [0, 1, 2, 3] * 4
+    a = [2.0, 2.0, 2.0, 50.0] * 4
+    b, b_rounds, b_turns = [1.0] * 12, rounds_of(4, 3), [0, 1, 2] * 4
+    assert known(ratio_range(a, rounds, b, b_rounds, a_turns=turns, b_turns=b_turns)).high == pytest.approx(2.0)
+    skewed = [2.0, 2.0, 50.0, 50.0] * 4
+    assert known(ratio_range(skewed, rounds, b, b_rounds)).value == pytest.approx(26.0)
+
+
 def test_processes_that_differ_widen_the_interval_towards_what_they_hide() -> None:
     random = np.random.default_rng(5)
     process_of = [min(r // 4, 2) for r in rounds_of(10)]
