@@ -1,14 +1,15 @@
 """The tables of report.md about time: percentiles with their bounds, and samples taken under contention."""
 
 from collections.abc import Iterable, Sequence
+from statistics import median
 from typing import TYPE_CHECKING
 
-from slrbench.records import Report, SummaryRow
+from slrbench.records import Measurement, Report, SummaryRow
 from slrbench.reporting.display import MISSING, TIME_UNITS, TimeUnit, off_percent, time_unit
 from slrbench.reporting.markdown import Cells, bullets, first_that_fits, paragraphs, table
 from slrbench.reporting.naming import Naming
 from slrbench.reporting.statistics import marked_samples
-from slrbench.statistics.drift import Drift, drift_of_others
+from slrbench.statistics.drift import Drift, between_processes, drift_of_others
 from slrbench.statistics.percentiles import MIN_SAMPLES, median_of_each_round, samples_missing
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ _SPEED = "the machine's speed changed"
 
 _EXPLAINED = 0.5
 """Share of a candidate's variance over rounds from which the machine's changing speed is named as a reason."""
+
+_BETWEEN = 0.7
+"""Share of a candidate's variance over rounds that lies between its processes from which those are named."""
 
 _PERCENTILES = {0.90: ("p90_s", "p90_bound_s"), 0.95: ("p95_s", "p95_bound_s"), 0.99: ("p99_s", "p99_bound_s")}
 
@@ -161,12 +165,25 @@ def _why_wide(report: Report, row: SummaryRow) -> str:
     drift = None if row.measurement is None else _drift(report, row.measurement)
     if drift is not None and drift.explained >= _EXPLAINED:
         reasons.append(f"{_SPEED} by x{drift.ratio:.2f}")
+    if measurement is not None and (medians := _of_processes(measurement)):
+        shown = ", ".join(TIME_UNITS[1](value) for value in medians)
+        reasons.append(f"its {len(medians)} processes differ, at {shown} ms (--processes asks for more)")
     return ", ".join(reasons) or f"its {rounds} rounds differ by as much"
 
 
 def _drift(report: Report, index: int) -> Drift | None:
     medians = [median_of_each_round(m.end_to_end_s, m.round_of) for m in report.measurements]
     return drift_of_others(medians[index], medians[:index] + medians[index + 1 :])
+
+
+def _of_processes(measurement: Measurement) -> list[float]:
+    """The median of each process' rounds, seconds; empty where most of how the rounds differ lies elsewhere."""
+    own = median_of_each_round(measurement.end_to_end_s, measurement.round_of)
+    process_of = dict(zip(measurement.round_of, measurement.process_of, strict=False))
+    processes = list(dict.fromkeys(process_of.values()))
+    if not 1 < len(processes) < len(own) == len(process_of) or between_processes(own, process_of) < _BETWEEN:
+        return []
+    return [median(own[round_] for round_ in own if process_of[round_] == process) for process in processes]
 
 
 def _contention(report: Report, rows: Sequence[SummaryRow], name: Naming) -> str:

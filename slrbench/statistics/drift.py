@@ -1,4 +1,4 @@
-"""Did a candidate's rounds differ, or the machine's? What the other candidates of a session took tells.
+"""Did a candidate's rounds differ, its processes, or the machine? What the others of a session took tells the last.
 
 Rounds visit all candidates, so a machine that changes its speed (a neighbour, a clock, heat) changes the times of all
 of them in the same rounds. The median change of the others, on the logarithm, is the estimate of the machine's: a few
@@ -25,6 +25,26 @@ class Drift:
     """Time in its slowest round over time in its fastest; 1 is no change."""
     explained: float
     """Share of the candidate's variance over rounds that goes with it; below 0 where it has nothing to do with it."""
+
+
+def between_processes(own: Mapping[int, float], process_of: Mapping[int, int]) -> float:
+    """Share of a candidate's variance over rounds that lies between its processes, 0 .. 1 (eta squared).
+
+    Rounds dealt at random to three processes have 0.22 of it on average with ten rounds, and 0.7 or more in one case of 68.
+
+    Args:
+        own: round to the median of its samples, seconds.
+        process_of: round to the process that measured it.
+    """
+    logs = {round_: math.log(value) for round_, value in own.items()}
+    of_process: dict[int, list[float]] = {}
+    for round_, value in logs.items():
+        of_process.setdefault(process_of[round_], []).append(value)
+    variance = pvariance(logs.values())
+    if variance == 0.0:
+        return 0.0
+    within = sum(len(values) * pvariance(values) for values in of_process.values())
+    return 1.0 - within / (len(logs) * variance)
 
 
 def drift_of_others(own: Mapping[int, float], others: Sequence[Mapping[int, float]]) -> Drift | None:

@@ -308,3 +308,21 @@ def test_a_machine_whose_speed_changed_is_named_as_the_reason_of_wide_intervals(
     each_its_own = section(derive(Session(golden_report, spread=0.5).report([1.0, 2.0, 3.0, 4.0])), "Latency in detail")
     assert "differ by as much" in each_its_own
     assert "machine's speed" not in each_its_own
+
+
+def test_processes_that_differ_are_named_as_the_reason_of_a_wide_interval(golden_report: Report) -> None:
+    plain = Session(golden_report, spread=0.01).report([1.0, 2.0])
+    first, second = plain.measurements
+    process_of = tuple(min(round_ // 4, 2) for round_ in second.round_of)
+    levels = [1.0, 0.7, 1.1]
+    times = tuple(time * levels[p] for time, p in zip(second.end_to_end_s, process_of, strict=True))
+
+    def shown(processes: tuple[int, ...]) -> str:
+        apart = second.model_copy(update={"end_to_end_s": times, "process_of": processes})
+        return section(derive(plain.model_copy(update={"measurements": (first, apart)})), "Latency in detail")
+
+    assert re.search(
+        r"its 3 processes differ, at [\d.]+, [\d.]+, [\d.]+ ms \(--processes asks for more\)", shown(process_of)
+    )
+    assert "processes differ" not in shown((0,) * len(times))
+    assert "differ by as much" in shown((0,) * len(times))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slrbench.statistics.bootstrap import MIN_ROUNDS
-from slrbench.statistics.drift import MIN_OTHERS, drift_of_others
+from slrbench.statistics.drift import MIN_OTHERS, between_processes, drift_of_others
 
 ROUNDS = 10
 
@@ -49,6 +49,18 @@ def test_one_other_that_jumped_too_is_not_the_machine() -> None:
     assert found is not None
     assert found.ratio < 1.05
     assert found.explained < 0.2
+
+
+def test_processes_that_differ_hold_the_variance_of_the_rounds() -> None:
+    process_of = {round_: min(round_ // 4, 2) for round_ in range(ROUNDS)}
+    levels = [1.0, 0.7, 1.1]
+    apart = {r: levels[p] * value for (r, p), value in zip(process_of.items(), jitter(0, 0.01), strict=True)}
+    assert between_processes(apart, process_of) > 0.99
+    assert between_processes(medians([0.01] * ROUNDS), process_of) == 0.0
+    alike = [between_processes(medians(jitter(seed, 0.05)), process_of) for seed in range(400)]
+    assert all(0.0 <= share <= 1.0 for share in alike)
+    assert np.mean(alike) == pytest.approx(2 / 9, abs=0.03)
+    assert sum(share >= 0.7 for share in alike) <= 14
 
 
 def test_rounds_that_few_others_have_and_others_with_few_rounds_do_not_count() -> None:
