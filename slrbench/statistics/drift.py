@@ -30,7 +30,7 @@ class Drift:
 def between_processes(own: Mapping[int, float], process_of: Mapping[int, int]) -> float:
     """Share of a candidate's variance over rounds that lies between its processes, 0 .. 1 (eta squared).
 
-    Rounds dealt at random to three processes have 0.22 of it on average with ten rounds, and 0.7 or more in one case of 68.
+    Ten rounds dealt at random to three processes have 0.22 of it on average, and 0.7 or more in one case of 68.
 
     Args:
         own: round to the median of its samples, seconds.
