@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -305,7 +305,9 @@ class Session:
     def _measure(self, cell: Cell, round_: int) -> None:
         worker = self._worker_of(cell, round_)
         begin = perf_counter_ns()
-        rule = asdict(self.settings.sampling)
+        sampling = self.settings.sampling
+        # The baseline's second copy is there for its times alone.
+        rule = asdict(replace(sampling, throughput_time_s=0.0) if cell.copy else sampling)
         more = self._gatherer.arguments(worker, round_)
         answer = worker.ask("round", limit_s=self.settings.limit_s, rule=rule, settle=False, **more)
         states = None
@@ -313,7 +315,6 @@ class Session:
             held = cell.gpu.end(round_, own=self._own_processes(), worker=worker.pid)
             answer["device_memory_bytes"] = answer["device_memory_bytes"] | held
             states = cell.gpu.states(round_)
-        # The baseline's second copy is there for its times alone.
         last_rule = rule if self._is_last_of_process(round_) and not cell.copy else None
         answer = self._gatherer.complete(answer, worker, cell.candidate, source=cell.input_source, last_rule=last_rule)
         if "failed" in answer.get("extras", ()):
