@@ -1,6 +1,6 @@
 """Does bench tell apart what differs, and only that? Run by hand:
 
-    python tests/benchmarks/discrimination.py [--sessions 20] [--slower 0.05] [--load none cpu]
+    python tests/benchmarks/discrimination.py [--sessions 20] [--slower 0.05] [--load none cpu] [--methods interleaved]
 
 Each session measures one ONNX file, a copy of it, and a copy whose runner waits for 5 % of a call after each run. The
 copy should be SAME, the slowed one SLOWER, in at least 19 of 20 sessions; also while another program keeps one core
@@ -71,7 +71,7 @@ def main() -> None:
         os.environ["SLOWED_BY_S"] = str(arguments.slower * call_s(candidates, settings))
         for load in arguments.load:
             with other_program(load):
-                run_sessions(candidates, settings, arguments.sessions, load)
+                run_sessions(candidates, settings, arguments, load)
 
 
 def prepare(scratch: Path, arguments: argparse.Namespace) -> list[Candidate]:
@@ -101,13 +101,15 @@ def call_s(candidates: Sequence[Candidate], settings: MeasureSettings) -> float:
     return median(measure(candidates[:1], settings).measurements[0].end_to_end_s)
 
 
-def run_sessions(candidates: Sequence[Candidate], settings: MeasureSettings, sessions: int, load: str) -> None:
-    """All sessions under one load, and the two counts of both methods."""
-    methods: dict[str, Callable[..., dict[str, Found]]] = {"interleaved": interleaved, "block after block": in_blocks}
-    counts = {method: {name: Counter[str]() for name in NAMES[1:]} for method in methods}
+def run_sessions(
+    candidates: Sequence[Candidate], settings: MeasureSettings, arguments: argparse.Namespace, load: str
+) -> None:
+    """All sessions under one load, and the two counts of each method."""
+    sessions: int = arguments.sessions
+    counts = {method: {name: Counter[str]() for name in NAMES[1:]} for method in arguments.methods}
     for session in range(sessions):
-        for method, run in methods.items():
-            found = run(candidates, settings, seed=session)
+        for method in counts:
+            found = METHODS[method](candidates, settings, seed=session)
             for name, (word, _) in found.items():
                 counts[method][name][word] += 1
             words = ", ".join(f"{name} {word} {written(ratio)}" for name, (word, ratio) in found.items())
@@ -165,6 +167,9 @@ def as_report(result: MeasureResult) -> Report:
     )  # fmt: skip
 
 
+METHODS: dict[str, Callable[..., dict[str, Found]]] = {"interleaved": interleaved, "block after block": in_blocks}
+
+
 @contextmanager
 def other_program(load: str) -> Iterator[None]:
     """``cpu``: a program that never rests, beside everything that is measured."""
@@ -185,6 +190,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--slower", type=float, default=0.05, help="wait after each run, as a share of a call")
     parser.add_argument("--load", nargs="+", default=["none", "cpu"], choices=["none", "cpu"])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--processes", type=int, default=3, help="fresh processes of each candidate over the rounds")
     parser.add_argument("--calls", type=int, default=60, help="calls of a round")
